@@ -1,0 +1,69 @@
+"""What can happen, as data: a closed vocabulary of events and the fields that each one promises.
+
+An event is one JSON object on stderr: {"event", "ts", "seq", "run_id", …fields}. `ts` is RFC 3339 UTC with milliseconds,
+`seq` counts from 1 within a run. Fields beyond the promised ones may be there; names are never reused for another meaning.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+EVENTS: Mapping[str, tuple[str, ...]] = {
+    # the connection
+    "connecting": ("hub_url",),
+    "connected": ("hub_url", "hub_name", "transport", "client", "attempt"),
+    "reconnecting": ("seconds", "attempt", "error"),
+    "disconnected": ("reason",),
+    "connection_failed": ("error",),
+    "connection_failed_permanently": ("error",),
+    # reception
+    "message_received": ("target",),
+    "message_unhandled": ("target", "hint"),
+    "task_queued": ("task_id", "task_type", "queue_size"),
+    "task_revised": ("task_id", "task_type", "queue_size"),
+    "task_duplicate": ("task_id",),
+    "task_recorded": ("task_id",),
+    "task_rejected": ("reason",),
+    "intake_paused": ("reason",),
+    "intake_resumed": (),
+    # work
+    "queue_resumed": ("count",),
+    "processing_task": ("task_id", "task_type"),
+    "llm_requested": ("purpose", "tier"),
+    "llm_responded": ("backend", "model", "tier"),
+    "llm_failed": ("error",),
+    "llm_unavailable": ("hint",),
+    "workflow_generated": ("workflow_name", "generator"),
+    "workflow_rejected": ("findings",),
+    "workflow_verified": ("workflow_name",),
+    "workflow_reused": ("node_id",),
+    "workflow_copied": ("node_id", "of"),
+    "workflow_saved": ("node_id", "path"),
+    "task_retrying": ("task_id", "seconds", "reason"),
+    "task_completed": ("task_id", "outcome", "node_id"),
+    "task_dead_lettered": ("task_id", "reason"),
+    "report_failed": ("task_id", "reason"),
+    # the run
+    "starting": ("version", "isolation"),
+    "notice": ("message",),
+    "events_dropped": ("count",),
+    "shutdown_requested": ("reason",),
+    "queue_drained": ("pending",),
+    "stopped": ("counts",),
+    "failed": ("error",),
+}
+
+
+def record(name: str, fields: Mapping[str, Any], *, at: float, seq: int, run_id: str) -> dict[str, Any]:
+    """Give the event's JSON object. Raises ValueError for a name outside the vocabulary, KeyError for a missing field."""
+    promised = EVENTS.get(name)
+    if promised is None:
+        raise ValueError(f"{name} is not an event")
+    for key in promised:
+        fields[key]
+    return {"event": name, "ts": timestamp(at), "seq": seq, "run_id": run_id, **fields}
+
+
+def timestamp(at: float) -> str:
+    """Write seconds since 1970 as RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(at * 1000) % 1000:03d}Z"
