@@ -1,0 +1,1 @@
+"""Plain English to connector settings by strict rules: `reading.read`, `answers.check_answer`, `durations.parse_duration`."""

@@ -1,0 +1,204 @@
+"""What a hub sent → tasks and refusals, and the receipt for it. Every form of the contract; nothing raises."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from code_evolver.core.keys import by_folded_key, fold
+from code_evolver.core.strict_json import MAX_DEPTH, depth_over, dumps, kind, show
+from code_evolver.core.task import Put, Refusal, Task
+from code_evolver.core.task_reading import canonical_text, is_task, looks_like_task, read_id, read_task
+
+LARGEST_RAW = 1_000_000
+"""Bytes of an element that a refusal keeps."""
+LARGEST_RECEIPT = 24 * 1024
+"""Bytes of a receipt with lists: hubs refuse answers over 32 KB."""
+LONGEST_REASON = 500
+
+_ENVELOPES = ("tasks", "data", "payload", "task", "items", "$values")
+_ABOUT = frozenset(
+    """context method path timestamp version count total source event eventtype status messageid correlationid
+    specversion time hub page""".split()  # noqa: SIM905 - words read better than a hundred quoted strings
+)
+"""Folded keys of scalars beside the tasks of a map that nobody knows: about the message, no elements."""
+_MOST_WRAPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one message held. `elements` = tasks + refusals; all three empty: an empty message, no error."""
+
+    tasks: tuple[Task, ...]
+    refusals: tuple[Refusal, ...]
+    elements: int
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was found so far."""
+
+    record: bytes
+    tasks: list[Task] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def take(self, found: Mapping[str, Any], given_id: str) -> None:
+        task = read_task(found, given_id)
+        if isinstance(task, Task):
+            self.tasks.append(task)
+        else:
+            self.refuse(found, task, given_id)
+
+    def refuse(self, element: Any, reason: str, given_id: str = "") -> None:
+        own_id = read_id(element) if isinstance(element, Mapping) else ""
+        index = len(self.tasks) + len(self.refusals)
+        self.refusals.append(Refusal(index, own_id or given_id, reason[:LONGEST_REASON], self._raw(element)))
+
+    def _raw(self, element: Any) -> bytes:
+        try:
+            raw = canonical_text(element).encode("ascii")
+        except RecursionError:
+            raw = self.record
+        return raw if len(raw) <= LARGEST_RAW else b""
+
+
+def read_message(arguments: Sequence[Any], *, raw: bytes = b"", hub_name: str = "") -> Message:
+    """Read one invocation's arguments, a stream item, or a result. Never raises.
+
+    `raw` is the record as received: kept for an element that cannot be written again. `hub_name` names the message in
+    a reason.
+    """
+    reading = _Reading(raw)
+    if len(arguments) == 1 and type(arguments[0]) is dict:
+        _object(arguments[0], "", 0, reading)
+    else:
+        _arguments(arguments, hub_name, reading)
+    return Message(tuple(reading.tasks), tuple(reading.refusals), len(reading.tasks) + len(reading.refusals))
+
+
+def _arguments(arguments: Sequence[Any], hub_name: str, reading: _Reading) -> None:
+    """Several arguments: containers (and JSON text of them) hold the tasks, the rest is about them."""
+    opened = [_opened(value) for value in arguments]
+    containers = [value for value in opened if isinstance(value, dict | list)]
+    for value in containers:
+        _element(value, "", 0, reading)
+    if containers or all(value is None for value in opened):
+        return
+    if len(opened) == 1:
+        _element(opened[0], "", 0, reading)
+        return
+    where = f" of {show(hub_name)}" if hub_name else ""
+    reading.refuse(list(arguments), f"None of the {len(opened)} arguments{where} is an object, a list or JSON text.")
+
+
+def _element(value: Any, given_id: str, wraps: int, reading: _Reading) -> None:
+    value = _opened(value)
+    if wraps > _MOST_WRAPS:
+        reading.refuse(value, f"The task lies in more than {_MOST_WRAPS} envelopes.", given_id)
+    elif isinstance(value, Mapping):
+        _object(value, given_id, wraps, reading)
+    elif isinstance(value, list):
+        for item in value:
+            if item == {}:
+                reading.refuse(item, "An element is an empty object.")
+            else:
+                _element(item, "", wraps + 1, reading)
+    elif isinstance(value, str):
+        reading.refuse(value, f"The text {show(value, 60)} is no JSON of a task.", given_id)
+    else:
+        reading.refuse(value, f"An element is {kind(value)}, not a task.", given_id)
+
+
+def _object(found: Mapping[str, Any], given_id: str, wraps: int, reading: _Reading) -> None:
+    """A task, an envelope, or a map of id to task."""
+    if is_task(found):
+        reading.take(found, given_id)
+        return
+    inner = _unwrapped(found)
+    if inner is not None:
+        for value in inner:
+            _element(value, "", wraps + 1, reading)
+    elif looks_like_task(found) or not _is_map(found):
+        if found:
+            reading.take(found, given_id)
+    else:
+        for key, value in found.items():
+            if isinstance(_opened(value), dict | list) or fold(key) not in _ABOUT:
+                _element(value, _short(key), wraps + 1, reading)
+
+
+def _unwrapped(found: Mapping[str, Any]) -> list[Any] | None:
+    """Give what lies in the object's envelope keys; None where it is no envelope."""
+    values = by_folded_key(found)
+    there = [key for key in _ENVELOPES if key in values]
+    if not there:
+        return None
+    opened = [_opened(values[key]) for key in there]
+    holding = [value for value in opened if isinstance(value, dict | list)]
+    if holding and (not looks_like_task(_without(values, there)) or any(_promising(value) for value in holding)):
+        return holding
+    nothing = all(value is None for value in opened)
+    return [] if nothing and not looks_like_task(_without(values, there)) else None
+
+
+def _without(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Leave out the envelope keys, and `context` and `source`: a message has these as well as a task."""
+    return {key: value for key, value in values.items() if key not in keys and key not in _ABOUT}
+
+
+def _promising(value: Any, depth: int = 0) -> bool:
+    """Say whether a container beside a type or name holds tasks itself rather than being one of a task's fields."""
+    if isinstance(value, list):
+        return not value or (depth <= _MOST_WRAPS and any(_promising(_opened(item), depth + 1) for item in value))
+    if not isinstance(value, Mapping) or depth > _MOST_WRAPS:
+        return False
+    return looks_like_task(value) or any(_promising(_opened(item), depth + 1) for item in value.values()
+                                         if isinstance(item, dict | list))  # fmt: skip
+
+
+def _is_map(found: Mapping[str, Any]) -> bool:
+    return any(isinstance(inner := _opened(value), Mapping) and (looks_like_task(inner) or _unwrapped(inner) is not None)
+               for value in found.values())  # fmt: skip
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= 256 and key.isprintable() else ""
+
+
+def _opened(value: Any) -> Any:
+    """Read JSON text of an object or a list, also doubly encoded once; anything else stays as it is."""
+    opened = value
+    for _ in range(2):
+        if not isinstance(opened, str):
+            break
+        text = opened.strip().removeprefix("\ufeff")
+        if text[:1] not in {"{", "[", '"'} or text[-1:] not in {"}", "]", '"'}:
+            break
+        if text.count("{") + text.count("[") > MAX_DEPTH and depth_over(text, MAX_DEPTH):
+            break
+        try:
+            opened = json.loads(text)
+        except (ValueError, RecursionError):
+            break
+    return opened if isinstance(opened, dict | list) else value
+
+
+def receipt(tasks: Sequence[Task], puts: Sequence[Put], refusals: Sequence[Refusal]) -> dict[str, Any]:
+    """Give the answer to a hub that waits for a result: everything in the message is safe.
+
+    Over 24 KB in UTF-8 the lists `accepted`, `duplicates` and `errors` are their lengths, and `ids_omitted` is true.
+    """
+    duplicates = [task.id for task, put in zip(tasks, puts, strict=True) if put == "duplicate"]
+    accepted = [task.id for task, put in zip(tasks, puts, strict=True) if put != "duplicate"]
+    errors = [{"index": refusal.index, "id": refusal.id, "reason": refusal.reason} for refusal in refusals]
+    answer = {
+        "received": True,
+        "accepted": accepted,
+        "duplicates": duplicates,
+        "rejected": len(errors),
+        "errors": errors,
+    }
+    if len(dumps(answer).encode("utf-8", "backslashreplace")) <= LARGEST_RECEIPT:
+        return answer
+    counts = {"accepted": len(accepted), "duplicates": len(duplicates), "errors": len(errors)}
+    return {**answer, **counts, "ids_omitted": True}

@@ -1,0 +1,85 @@
+"""node.json as it is made: everything that is known of a node when it is saved."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from code_evolver.core.events import timestamp
+from code_evolver.core.journey import Generated
+from code_evolver.core.registry import SCHEMA_VERSION, source_hash
+from code_evolver.core.task import Task
+from code_evolver.core.task_types import TaskType
+
+_TEXT_LIMIT = 200
+
+
+def make_record(  # noqa: PLR0913 - a record says all that is known of a node
+    name: str,
+    task: Task,
+    row: TaskType | None,
+    made: Generated,
+    *,
+    keys: tuple[str, str],
+    tools: Sequence[str],
+    runtime_sha256: str,
+    now: float,
+    version: int = 1,
+    parent: str = "",
+) -> dict[str, Any]:
+    """Give a node's record. `keys` are (program key, node key). It never holds a customer's text: the sample is synthetic."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "title": _one_line(made.title) or _title(name),
+        "description": _one_line(made.description) or describe(task.type, row, bool(task.languages)),
+        "task_type": task.type,
+        "tools": list(tools),
+        "program_key": keys[0],
+        "node_key": keys[1],
+        "source_task": task.id,
+        "fields": sorted(task.fields),
+        "sample": sample_input(task, row),
+        "generator": dict(made.generator),
+        "proof": dict(made.proof.record),
+        "isolation": dict(made.proof.level),
+        "sha256": source_hash(made.code),
+        "runtime_sha256": runtime_sha256,
+        "created": timestamp(now),
+        "version": version,
+        "parent": parent,
+    }
+
+
+def sample_input(task: Task, row: TaskType | None) -> dict[str, Any]:
+    """Give a synthetic input with the fields and the number of languages that the task has."""
+    example: Mapping[str, Any] = row.examples[0] if row else {"content": "A short synthetic text."}
+    text = next((str(value) for key, value in example.items() if isinstance(value, str)), "A short synthetic text.")
+    sample: dict[str, Any] = {"id": "sample-1", "taskName": "Sample"}
+    for field in sorted(task.fields) or [row.text_from[0] if row else "content"]:
+        sample[field] = text if field in ("content", "prompt", "text", "body", "input") else f"A synthetic {field}."
+    if task.languages or (row and row.languages == "required"):
+        known = [{"from": "en", "to": to} for to in ("fr", "de", "es", "it", "nl")]
+        sample["translationLanguages"] = known[: max(1, min(len(task.languages), 5))]
+    return sample
+
+
+def describe(task_type: str, row: TaskType | None, translations: bool) -> str:
+    """Say in one sentence what a node of this program does."""
+    if row is None:
+        return f"Handles tasks of the type {task_type}."
+    verb = {
+        "summarize": "Summarizes a text",
+        "generate": "Writes a text from a prompt",
+        "translate": "Translates a text",
+    }
+    said = verb.get(row.name, f"Handles tasks of the type {row.name}")
+    if row.languages == "required":
+        return f"{said} into each language asked for."
+    return f"{said} and translates the answer into each language asked for." if translations else f"{said}."
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_TEXT_LIMIT]

@@ -1,0 +1,68 @@
+"""The hub connection with pysignalr (an extra): its transport and protocol over a socket of frames.py.
+
+pysignalr's run loop is not used: it reconnects by itself with an old connection id, and ends at the first record with
+a field that it does not know (measured).
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pysignalr.protocol.json import JSONProtocol
+from pysignalr.transport.websocket import WebsocketTransport
+from websockets.exceptions import WebSocketException
+
+from code_evolver.core import signalr
+from code_evolver.core.errors import HubRefused
+from code_evolver.core.session import HubSettings
+from code_evolver.core.strict_json import show
+from code_evolver.edges.hub.connection import Connection
+from code_evolver.edges.hub.frames import Socket
+from code_evolver.edges.hub.negotiate import Address
+
+logging.getLogger("pysignalr").addHandler(logging.NullHandler())
+
+
+class _Protocol(JSONProtocol):
+    """JSON records; ours are written by core.signalr, the handshake by the library."""
+
+    def encode(self, message: Any) -> str:
+        if isinstance(message, Mapping):
+            return signalr.encode(message).decode()
+        return str(super().encode(message))
+
+
+async def _ignore(_: Any) -> None:
+    """Records never come this way."""
+
+
+class PysignalrConnection(Connection):
+    """One connection attempt and its life with pysignalr (ports.HubConnection)."""
+
+    def __init__(self, address: Address, settings: HubSettings) -> None:
+        super().__init__(address, settings)
+        self._transport: Any = WebsocketTransport(
+            url=address.url, protocol=_Protocol(), callback=_ignore, skip_negotiation=True
+        )
+
+    async def shake_hands(self, socket: Socket) -> None:
+        """Let pysignalr send its handshake and judge the answer. Raises HubError."""
+        try:
+            await self._transport._handshake(socket)  # noqa: SLF001 - its run loop, the public way, reconnects by itself
+        except WebSocketException as error:
+            raise socket.ended() from error
+        except (ValueError, AttributeError) as error:
+            raise HubRefused(f"The hub refused the handshake: {show(error, 300)}.",
+                             "Check that hub_url is the address of an ASP.NET Core SignalR hub.") from error  # fmt: skip
+        self._transport._ws = socket  # noqa: SLF001 - as above
+        self._transport._connected.set()  # noqa: SLF001 - as above
+
+    async def write(self, socket: Socket, record: Mapping[str, Any]) -> None:
+        """Send one record through pysignalr's transport. Raises HubUnreachable."""
+        try:
+            await self._transport.send(record)
+        except (WebSocketException, RuntimeError) as error:
+            raise socket.ended() from error
+
+
+CONNECTION = PysignalrConnection

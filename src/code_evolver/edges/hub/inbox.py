@@ -1,0 +1,79 @@
+"""What has been read from the hub and not yet been taken in: bounded, in order, in chunks rather than one by one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from code_evolver.ports import Received
+
+if TYPE_CHECKING:
+    from code_evolver.edges.hub.conversation import Conversation
+
+Item = bytes | Received
+"""An invocation as it came, to be parsed when it is taken in; or something the conversation has read already."""
+Chunk = tuple["Conversation", Sequence[Item]]
+
+MAX_RECORDS = 20_000
+MAX_BYTES = 32 * 1024 * 1024
+
+
+class Inbox:
+    """Chunks of records between the reader of the socket and the intake. One taker."""
+
+    def __init__(self, max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES) -> None:
+        self._chunks: deque[Chunk] = deque()
+        self._limits = (max_records, max_bytes)
+        self._records = 0
+        self._bytes = 0
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, conversation: "Conversation", items: Sequence[Item]) -> None:
+        """Put items in, whatever there is room for; whoever adds then waits for room."""
+        self._chunks.append((conversation, items))
+        self._count(items, 1)
+        self._filled.set()
+        self._idle.clear()
+
+    @property
+    def full(self) -> bool:
+        """Whether reading from the hub has to wait."""
+        return not self._room.is_set()
+
+    async def room(self) -> None:
+        """Wait until there is room."""
+        await self._room.wait()
+
+    async def take(self, limit: int) -> list[Chunk]:
+        """Give what waits, about `limit` items at most; waits for something. Says that what was taken before is done."""
+        if not self._chunks:
+            self._idle.set()
+        await self._filled.wait()
+        taken: list[Chunk] = []
+        while self._chunks and limit > 0:
+            conversation, items = self._chunks.popleft()
+            if len(items) > limit:
+                self._chunks.appendleft((conversation, items[limit:]))
+                items = items[:limit]
+            limit -= len(items)
+            self._count(items, -1)
+            taken.append((conversation, items))
+        if not self._chunks:
+            self._filled.clear()
+        return taken
+
+    async def idle(self) -> None:
+        """Wait until everything has been taken in."""
+        await self._idle.wait()
+
+    def _count(self, items: Sequence[Item], sign: int) -> None:
+        self._records += sign * len(items)
+        self._bytes += sign * sum(len(item) if isinstance(item, bytes) else len(item.raw) for item in items)
+        if self._records >= self._limits[0] or self._bytes >= self._limits[1]:
+            self._room.clear()
+        else:
+            self._room.set()

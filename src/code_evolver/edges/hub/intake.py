@@ -1,0 +1,121 @@
+"""From records to `receive`: parse what waits, hand it over in batches, answer who asked once it is stored."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from code_evolver.core import signalr
+from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
+from code_evolver.core.session import HubSettings
+from code_evolver.core.signalr import BadRecord
+from code_evolver.core.strict_json import show
+from code_evolver.edges.hub.conversation import Conversation
+from code_evolver.edges.hub.inbox import Inbox, Item
+from code_evolver.ports import Emit, Received
+
+Receive = Callable[[Sequence[Received]], Awaitable[Sequence[Mapping[str, Any] | None]]]
+
+BATCH = 5_000
+NAMES = 1_000
+"""Client method names remembered; a hub that invents names must not fill our memory."""
+DISK_PAUSES = (1.0, 2.0, 5.0)
+_ABOUT_DATA = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What a handler may raise about one message: that message is then set aside, and the others go on."""
+
+
+class Intake:
+    """Takes in what the inbox holds, for as long as the listener runs."""
+
+    def __init__(self, settings: HubSettings, inbox: Inbox, receive: Receive, emit: Emit) -> None:
+        self._inbox = inbox
+        self._receive = receive
+        self._emit = emit
+        self._listened = {name.lower() for name in (settings.hub_name, *settings.listen)}
+        self._known: dict[str, bool] = {}
+
+    async def run(self) -> None:
+        """Take in until cancelled. Raises StoreError when nothing can be stored any more."""
+        while True:
+            batch: list[Received] = []
+            owners: list[Conversation] = []
+            unheard: list[tuple[Conversation, str, str]] = []
+            for conversation, items in await self._inbox.take(BATCH):
+                for item in items:
+                    found = self._read(conversation, item, unheard)
+                    if found is not None:
+                        batch.append(found)
+                        owners.append(conversation)
+            for conversation, key, target in unheard:
+                await conversation.answer(signalr.completion_error(key, f"Nobody listens to {show(target)} here."))
+            if batch:
+                await self._take_in(batch, owners)
+
+    async def _take_in(self, batch: Sequence[Received], owners: Sequence[Conversation]) -> None:
+        results = await self._store(batch)
+        for received, owner, result in zip(batch, owners, results, strict=True):
+            if received.invocation_id is not None:
+                await owner.answer(signalr.completion(received.invocation_id, result))
+
+    def _read(
+        self, conversation: Conversation, item: Item, unheard: list[tuple[Conversation, str, str]]
+    ) -> Received | None:
+        if isinstance(item, Received):
+            return item
+        number = conversation.number
+        try:
+            record = signalr.parse(item)
+        except BadRecord as error:
+            return Received(number, "", (), None, item, error.message)
+        target, arguments, key = record.get("target"), record.get("arguments"), record.get("invocationId")
+        if type(key) is not str:
+            key = None
+        if type(target) is not str:
+            return Received(number, "", (), key, item, "bad record: a call without a method's name")
+        if not (self._known.get(target) or self._heard(target)):
+            if key is not None:
+                unheard.append((conversation, key, target))
+            return None
+        if type(arguments) is not list:
+            return Received(number, target, (), key, item, "bad record: a call without a list of arguments")
+        return Received(number, target, arguments, key, item)
+
+    def _heard(self, target: str) -> bool:
+        """Say whether anybody listens to a client method; report it once where nobody does."""
+        known = self._known.get(target)
+        if known is not None:
+            return known
+        heard = target.lower() in self._listened
+        if len(self._known) < NAMES:
+            self._known[target] = heard
+            if not heard:
+                self._emit("message_unhandled", target=show(target)[1:-1], setting="listen",
+                           hint=f"To take its messages as tasks, add {show(target)} to `listen`.")  # fmt: skip
+        return heard
+
+    async def _store(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
+        """Hand a batch over, waiting while the disk is full; one message that cannot be handled is set aside."""
+        for attempt in range(1_000_000_000):
+            try:
+                results = await self._receive(batch)
+            except DiskFull as error:
+                if attempt == 0:
+                    self._emit("intake_paused", reason=error.message, hint=error.hint)
+                await asyncio.sleep(DISK_PAUSES[min(attempt, len(DISK_PAUSES) - 1)])
+            except (StoreError, asyncio.CancelledError):
+                raise
+            except (CodeEvolverError, *_ABOUT_DATA) as error:
+                return await self._one_by_one(batch, error)
+            else:
+                if attempt:
+                    self._emit("intake_resumed")
+                return results
+        raise AssertionError("never that many attempts")
+
+    async def _one_by_one(self, batch: Sequence[Received], error: Exception) -> list[Mapping[str, Any] | None]:
+        if len(batch) > 1:
+            return [result for one in batch for result in await self._store([one])]
+        if batch[0].problem:
+            raise error
+        reason = f"cannot be handled: {type(error).__name__}: {show(error, 200)}"
+        return list(await self._store([replace(batch[0], arguments=(), problem=reason)]))

@@ -1,0 +1,105 @@
+"""The access token for the hub, asked for anew at every attempt: given, from a file, or printed by a command."""
+
+import asyncio
+import os
+import shlex
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
+from pathlib import Path
+
+from code_evolver.core.errors import HubAuthentication
+from code_evolver.core.session import HubSettings
+from code_evolver.core.strict_json import show
+
+LIMIT = 64 * 1024
+"""Bytes of a token, at most."""
+_CHECK = "Run the command of access_token_command by hand: it must print the token, and nothing else, in time."
+
+
+async def fetch(settings: HubSettings) -> str | None:
+    """Give the token, None where none is configured. Raises HubAuthentication; no message ever holds the token."""
+    if settings.access_token_command:
+        text = await _from_command(settings.access_token_command, settings.token_timeout_seconds)
+        return _checked(text, "access_token_command")
+    if settings.access_token_file:
+        return _checked(_from_file(settings.access_token_file), "access_token_file")
+    if settings.access_token:
+        return _checked(settings.access_token, "access_token")
+    return None
+
+
+def _checked(text: str, source: str) -> str:
+    token = text.strip().removeprefix("Bearer ").strip()
+    if not token:
+        raise HubAuthentication(f"The setting {source} gave an empty token.", "Give the token's text.")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise HubAuthentication(f"What {source} gave is no token: it has spaces, control or non-ASCII characters.",
+                                "Give the bare token: one word, without quotes or prefix.")  # fmt: skip
+    return token
+
+
+def _from_file(name: str) -> str:
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(LIMIT + 1)[:LIMIT].decode("utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise HubAuthentication(f"The token file {show(name)} cannot be read: {reason}.",
+                                "Check access_token_file and its permissions.") from error  # fmt: skip
+    except UnicodeDecodeError as error:
+        raise HubAuthentication(f"The token file {show(name)} is not UTF-8 text.",
+                                "Write the bare token into access_token_file.") from error  # fmt: skip
+
+
+async def _from_command(command: str | Sequence[str], seconds: float) -> str:
+    process = await _start(command)
+    try:
+        async with asyncio.timeout(seconds):
+            output = await _read_all(process)
+            code = await process.wait()
+    except TimeoutError as error:
+        raise HubAuthentication(f"The token command gave no token within {seconds:g} s.", _CHECK) from error
+    finally:
+        _kill(process)
+        await process.wait()
+    if code:
+        raise HubAuthentication(f"The token command ended with exit code {code}.", _CHECK)
+    try:
+        return output.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HubAuthentication("The token command printed something that is not UTF-8.", _CHECK) from error
+
+
+async def _start(command: str | Sequence[str]) -> Process:
+    try:
+        words = shlex.split(command, posix=os.name == "posix") if isinstance(command, str) else list(command)
+        if not words:
+            raise HubAuthentication("The setting access_token_command is empty.", _CHECK)
+        return await asyncio.create_subprocess_exec(
+            *words, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+        )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise HubAuthentication(f"The token command cannot be started: {reason}.", _CHECK) from error
+
+
+async def _read_all(process: Process) -> bytes:
+    output = bytearray()
+    if process.stdout is not None:
+        while chunk := await process.stdout.read(LIMIT):
+            output += chunk
+            if len(output) > LIMIT:
+                raise HubAuthentication(f"The token command printed more than {LIMIT} bytes.", _CHECK)
+    return bytes(output)
+
+
+def _kill(process: Process) -> None:
+    """Kill the command with whatever it started (its session), whether it has ended or not."""
+    try:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif process.returncode is None:
+            process.kill()
+    except (ProcessLookupError, PermissionError):
+        return

@@ -1,0 +1,109 @@
+"""Events out: JSON lines on a stream, written by a thread of their own so that no reader can hold up the work.
+
+A reader that is slow, stopped or gone costs events, never tasks: beyond `limit` waiting events new ones are dropped and
+counted in `events_dropped`.
+"""
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from code_evolver.core.events import record
+from code_evolver.core.strict_json import dumps, escape
+
+_BATCH = 500
+
+
+class EventLog:
+    """Write events to a file descriptor. `emit` takes about 2 µs and never blocks or raises for the reader's sake."""
+
+    def __init__(
+        self,
+        fd: int,
+        run_id: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        limit: int = 200_000,
+        clean: Callable[[str], str] = str,
+    ) -> None:
+        """Start the writer. `clean` takes secrets out of a line."""
+        self._fd = fd
+        self._run_id = run_id
+        self._clock = clock
+        self._limit = limit
+        self._clean = clean
+        self._waiting: deque[tuple[str, dict[str, Any], float]] = deque()
+        self._wake = threading.Event()
+        self._done = threading.Event()
+        self._closing = False
+        self._dropped = 0
+        self._seq = 0
+        self._thread = threading.Thread(target=self._write_all, name="events", daemon=True)
+        self._thread.start()
+
+    def emit(self, name: str, /, **fields: Any) -> None:
+        """Report an event of core.events."""
+        if len(self._waiting) >= self._limit:
+            self._dropped += 1
+            return
+        self._waiting.append((name, fields, self._clock()))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what waits, for at most `seconds`; a reader that does not read by then misses the rest."""
+        self._closing = True
+        self._wake.set()
+        self._done.wait(seconds)
+
+    def _write_all(self) -> None:
+        try:
+            while self._waiting or not self._closing:
+                self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    self._write(self._lines())
+        except OSError:
+            # The reader is gone for good: keep taking events off, so that memory stays flat.
+            self._discard()
+        finally:
+            self._done.set()
+
+    def _lines(self) -> bytes:
+        lines: list[str] = []
+        if self._dropped:
+            self._dropped, count = 0, self._dropped
+            self._waiting.appendleft(("events_dropped", {"count": count}, self._clock()))
+        while self._waiting and len(lines) < _BATCH:
+            name, fields, at = self._waiting.popleft()
+            self._seq += 1
+            lines.append(self._line(record(name, fields, at=at, seq=self._seq, run_id=self._run_id)))
+        return "".join(lines).encode("utf-8", "backslashreplace")
+
+    def _line(self, event: dict[str, Any]) -> str:
+        line = dumps(event)
+        # JSON escapes C0 controls already; bidirectional and C1 characters would still reach a terminal.
+        return self._clean(line if line.isascii() else escape(line)) + "\n"
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def _discard(self) -> None:
+        while not self._closing:
+            self._wake.wait(1.0)
+            self._wake.clear()
+            self._waiting.clear()
+
+
+def silence_standard_error() -> None:
+    """Point a closed descriptor 2 at the null device, so that a library's stray warning cannot fail the program."""
+    with contextlib.suppress(OSError):
+        os.fstat(2)
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,0 +1,121 @@
+"""How tasks end: outcome, counters, accounts, dead letter and report; dead letters put back or dropped; pruning.
+
+Runs inside the writer's transaction.
+"""
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from code_evolver.core import lifecycle
+from code_evolver.core.lifecycle import Event
+from code_evolver.edges.queue_sqlite import sql
+from code_evolver.edges.queue_sqlite.codec import as_json, raw_bytes, task_from_bytes
+from code_evolver.edges.queue_sqlite.options import Options, count, note
+from code_evolver.ports import End
+
+USAGE = ("tokens_in", "tokens_out", "llm_seconds", "llm_calls", "repairs")
+REPORT_TRIES = 5
+"""An outcome that the hub answered with an error so often is not told again."""
+PRUNE_STEP = 5_000
+"""Rows that one pruning transaction takes at most: it must not hold up what arrives."""
+
+
+def finish(db: sqlite3.Connection, options: Options, ends: Sequence[End]) -> list[bool]:
+    """End tasks; False where the lease was lost, and then nothing is changed for it."""
+    now = options.clock()
+    done = [_end(db, end, now) for end in ends]
+    kept = [end for end, good in zip(ends, done, strict=True) if good]
+    db.executemany(sql.DROP_BODY, [(end.lease.seq,) for end in kept])
+    counted: Counter[str] = Counter(end.outcome for end in kept)
+    counted["pending"] = -len(kept)
+    count(db, counted)
+    _account(db, kept, now)
+    if options.reports:
+        db.executemany(sql.ADD_REPORT, [(as_json(_report(end)),) for end in kept])
+    return done
+
+
+def _end(db: sqlite3.Connection, end: End, now: float) -> bool:
+    before, after = lifecycle.move(lifecycle.ENDS[end.outcome])
+    row = (int(after), end.node, end.code, end.reason, now, end.lease.seq, end.lease.token, int(before))
+    if db.execute(sql.END, row).rowcount != 1:
+        return False
+    if end.outcome == "failed":
+        bury(db, end.lease.seq, end.lease.task.id, end.code, end.reason, now, as_json(list(end.drafts)))
+    return True
+
+
+def bury(
+    db: sqlite3.Connection, seq: int, identifier: str, code: str, reason: str, now: float, drafts: bytes | None = None
+) -> None:
+    """Make a dead letter of a task, with its raw object, and drop its body from the queue."""
+    (body,) = db.execute(sql.BODY, (seq,)).fetchone()
+    db.execute(sql.BURY, (seq, identifier, code, reason, now, raw_bytes(task_from_bytes(body)), body, drafts))
+    db.execute(sql.DROP_BODY, (seq,))
+    note(db, "last_error", reason)
+    note(db, "last_error_at", str(now))
+
+
+def _report(end: End) -> dict[str, str]:
+    return {"taskId": end.lease.task.id, "nodeId": end.node, "status": end.outcome, "reason": end.reason}
+
+
+def _account(db: sqlite3.Connection, ends: Sequence[End], now: float) -> None:
+    sums: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * (1 + len(USAGE)))
+    for end in ends:
+        total = sums[end.lease.task.type, end.outcome]
+        total[0] += 1
+        for place, name in enumerate(USAGE, 1):
+            total[place] += end.usage.get(name, 0.0)
+    day = int(now // 86400)
+    db.executemany(sql.ADD_DAY, [(day, *key, int(total[0]), *total[1:]) for key, total in sums.items()])
+
+
+def retry_dead(db: sqlite3.Connection, options: Options, keys: Sequence[int]) -> list[bool]:
+    """Put dead tasks back as they came; False where there is no such dead task (refused elements are no tasks)."""
+    now = options.clock()
+    return [_revive(db, options, key, now) for key in keys]
+
+
+def _revive(db: sqlite3.Connection, options: Options, key: int, now: float) -> bool:
+    found = db.execute(sql.DEAD_TASK, (key,)).fetchone()
+    if found is None:
+        return False
+    seq, body = found
+    task = task_from_bytes(body)
+    state = int(lifecycle.move(Event.RETRY)[1])
+    db.execute(sql.REVIVE, (seq, task.id, task.type, state, task.priority, task.due, *options.ranks(task), now))
+    db.execute(sql.ADD_BODY, (seq, body))
+    db.execute(sql.DROP_DEAD, (key,))
+    db.executemany(sql.COUNT, [(1, "resumed"), (1, "pending"), (-1, "failed")])
+    return True
+
+
+def drop_dead(db: sqlite3.Connection, keys: Sequence[int]) -> list[bool]:
+    """Forget dead letters; the tasks stay counted as failed."""
+    return [db.execute(sql.DROP_DEAD, (key,)).rowcount == 1 for key in keys]
+
+
+def reported(db: sqlite3.Connection, answers: Sequence[tuple[int, bool]]) -> list[None]:
+    """Drop reports that the hub took; count an error answer, and drop at the fifth."""
+    for key, failed in answers:
+        if failed:
+            db.execute(sql.FAIL_REPORT, (key,))
+            db.execute(sql.DROP_TRIED_REPORTS, (key, REPORT_TRIES))
+        else:
+            db.execute(sql.DROP_REPORT, (key,))
+    return [None] * len(answers)
+
+
+def prune(db: sqlite3.Connection, options: Options, now: float) -> int:
+    """Take one step of pruning: ended tasks and remembered ids over age or number. Give the rows taken."""
+    taken = db.execute(sql.PRUNE_AGED, (now - options.keep_done, PRUNE_STEP)).rowcount
+    surplus = db.execute(sql.ENDED_COUNT).fetchone()[0] - options.keep_done_at_most
+    if surplus > 0:
+        taken += db.execute(sql.PRUNE_OLDEST, (min(surplus, PRUNE_STEP),)).rowcount
+    taken += db.execute(sql.FORGET_BEFORE, (PRUNE_STEP, now - options.forget_after)).rowcount
+    first, last = db.execute(sql.SEEN_RANGE).fetchone()
+    if first is not None and last - first >= options.remember_at_most:
+        taken += db.execute(sql.FORGET_UP_TO, (last - options.remember_at_most, PRUNE_STEP)).rowcount
+    return int(taken)

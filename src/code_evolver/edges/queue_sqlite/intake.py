@@ -1,0 +1,109 @@
+"""Tasks and refusals come in: recognised, ordered, stored. Runs inside the writer's transaction."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from code_evolver.core import lifecycle
+from code_evolver.core.lifecycle import Put
+from code_evolver.core.task import Refusal, Task
+from code_evolver.edges.queue_sqlite import sql
+from code_evolver.edges.queue_sqlite.codec import digest_key, id_key, refusal_key, task_to_bytes
+from code_evolver.edges.queue_sqlite.options import Options, count, counters
+
+Known = dict[bytes, dict[bytes, float]]
+"""id → digest → when it was accepted."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    seen: list[tuple[int, bytes, bytes, float]] = field(default_factory=list)
+    tasks: list[tuple[object, ...]] = field(default_factory=list)
+    bodies: list[tuple[int, bytes]] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)
+
+
+def put(db: sqlite3.Connection, options: Options, items: Sequence[Task | Refusal]) -> list[Put | None]:
+    """Accept tasks and refusals; one Put a task, None a refusal, in order."""
+    tasks = [item for item in items if isinstance(item, Task)]
+    refusals = [item for item in items if isinstance(item, Refusal)]
+    rows = _Rows()
+    verdicts = iter(_admit(db, options, tasks, rows) if tasks else ())
+    _store(db, rows)
+    _refuse(db, refusals, options.clock(), rows.counted)
+    count(db, rows.counted)
+    return [next(verdicts) if isinstance(item, Task) else None for item in items]
+
+
+def _admit(db: sqlite3.Connection, options: Options, tasks: Sequence[Task], rows: _Rows) -> list[Put]:
+    keys = [id_key(task.id) for task in tasks]
+    known = _known(db, keys)
+    seq = counters(db)["seq"]
+    now = options.clock()
+    verdicts: list[Put] = []
+    for task, key in zip(tasks, keys, strict=True):
+        digest = digest_key(task.digest)
+        contents = known.setdefault(key, {})
+        verdict = lifecycle.admit(contents, digest, id_given=task.id_given, closed=task.closed, now=now)
+        verdicts.append(verdict)
+        if verdict == "duplicate":
+            continue
+        seq += 1
+        contents[digest] = now
+        rows.seen.append((seq, key, digest, now))
+        _add(rows, options, task, seq, now)
+    accepted = len(rows.bodies)
+    rows.counted.update(
+        seq=len(rows.seen), received=accepted, pending=accepted, recorded=len(rows.seen) - accepted,
+        duplicates=len(tasks) - len(rows.seen),
+    )  # fmt: skip
+    return verdicts
+
+
+def _known(db: sqlite3.Connection, keys: Sequence[bytes]) -> Known:
+    known: Known = {}
+    largest = sql.LOOKUPS[-1]
+    for start in range(0, len(keys), largest):
+        some = keys[start : start + largest]
+        size = next(size for size in sql.LOOKUPS if size >= len(some))
+        padded = [*some, *([some[0]] * (size - len(some)))]
+        for key, digest, at in db.execute(sql.KNOWN_IDS[size], padded):
+            contents = known.setdefault(key, {})
+            contents[digest] = max(at, contents.get(digest, at))
+    return known
+
+
+def _add(rows: _Rows, options: Options, task: Task, seq: int, now: float) -> None:
+    by_priority, by_due = options.ranks(task)
+    state = lifecycle.entry(closed=task.closed)
+    rows.tasks.append(
+        (
+            seq,
+            task.id,
+            task.type,
+            int(state),
+            task.priority,
+            task.due,
+            by_priority,
+            by_due,
+            now,
+            now if task.closed else None,
+        )
+    )
+    if not task.closed:
+        rows.bodies.append((seq, task_to_bytes(task)))
+
+
+def _store(db: sqlite3.Connection, rows: _Rows) -> None:
+    if rows.seen:
+        db.executemany(sql.REMEMBER, rows.seen)
+        db.executemany(sql.ADD_TASK, rows.tasks)
+        db.executemany(sql.ADD_BODY, rows.bodies)
+
+
+def _refuse(db: sqlite3.Connection, refusals: Iterable[Refusal], now: float, counted: Counter[str]) -> None:
+    rows = [(item.id, item.reason, now, refusal_key(item), item.raw) for item in refusals]
+    if rows:
+        db.executemany(sql.REFUSE, rows)
+        counted["rejected"] += len(rows)

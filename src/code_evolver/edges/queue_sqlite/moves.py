@@ -1,0 +1,96 @@
+"""A task's way through the queue up to its end. Runs inside the writer's transaction; what moves where says core.lifecycle."""
+
+import math
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+
+from code_evolver.core import lifecycle
+from code_evolver.core.lifecycle import Event
+from code_evolver.edges.queue_sqlite import sql
+from code_evolver.edges.queue_sqlite.codec import task_from_bytes
+from code_evolver.edges.queue_sqlite.ends import bury
+from code_evolver.edges.queue_sqlite.options import Options, count, counters, note
+from code_evolver.ports import Lease
+
+CRASHED = "Its worker died {count} times while it worked on this task, so it is not tried again."
+
+
+def lease(db: sqlite3.Connection, options: Options, limits: Sequence[int]) -> list[list[Lease]]:
+    """Lease up to each limit of the tasks that are due, in the order in force."""
+    now = options.clock()
+    db.execute(sql.COME_DUE, (lifecycle.move(Event.COME_DUE)[1], now))
+    reclaim(db, now, now)
+    return [_lease(db, options, limit, now) for limit in limits]
+
+
+def _lease(db: sqlite3.Connection, options: Options, limit: int, now: float) -> list[Lease]:
+    expires = now + options.lease_seconds
+    token = options.token()
+    rows = db.execute(sql.READY, (max(0, limit),)).fetchall()
+    state = int(lifecycle.move(Event.LEASE)[1])
+    db.executemany(sql.LEASE, [(state, token, expires, row[0]) for row in rows])
+    return [Lease(seq, token, task_from_bytes(body), starts, failures, expires) for seq, starts, failures, body in rows]
+
+
+def begin(db: sqlite3.Connection, options: Options, leases: Sequence[Lease]) -> list[bool]:
+    """Count a start of each and renew its lease."""
+    expires = options.clock() + options.lease_seconds
+    state = int(lifecycle.move(Event.BEGIN)[0])
+    return [db.execute(sql.BEGIN, (expires, held.seq, held.token, state)).rowcount == 1 for held in leases]
+
+
+def postpone(db: sqlite3.Connection, options: Options, asked: Sequence[tuple[Lease, float, str, bool]]) -> list[bool]:
+    """Give each back, due in so many seconds, counted as a failure or not."""
+    now = options.clock()
+    before, after = lifecycle.move(Event.POSTPONE)
+    given = []
+    for held, seconds, reason, failure in asked:
+        row = (int(after), now + max(0.0, seconds), reason, int(failure), held.seq, held.token, int(before))
+        given.append(db.execute(sql.POSTPONE, row).rowcount == 1)
+        if failure and given[-1]:
+            note(db, "last_error", reason)
+            note(db, "last_error_at", str(now))
+    return given
+
+
+def release(db: sqlite3.Connection, leases: Sequence[Lease]) -> list[bool]:
+    """Give leases back unworked, due now."""
+    before, after = lifecycle.move(Event.RELEASE)
+    rows = [(int(after), held.seq, held.token, int(before)) for held in leases]
+    return [db.execute(sql.RELEASE, row).rowcount == 1 for row in rows]
+
+
+def reclaim(db: sqlite3.Connection, expired_at: float, now: float) -> None:
+    """Take back leases that expired; a task that took its worker down too often becomes a dead letter."""
+    for seq, crashes, identifier in db.execute(sql.EXPIRED, (expired_at,)).fetchall():
+        if not lifecycle.worn_out(crashes):
+            db.execute(sql.RECLAIM, (int(lifecycle.move(Event.RECLAIM)[1]), crashes, seq))
+            continue
+        reason = CRASHED.format(count=crashes)
+        db.execute(sql.CRASH, (int(lifecycle.move(Event.CRASH)[1]), crashes, "crashed", reason, now, seq))
+        bury(db, seq, identifier, "crashed", reason, now)
+        count(db, Counter(failed=1, pending=-1))
+
+
+def recover(db: sqlite3.Connection, options: Options) -> int:
+    """Reset former leases, clamp due times, set the number pending right, and give it.
+
+    Clamped because the clock may have been set back since a task was postponed.
+    """
+    now = options.clock()
+    reclaim(db, math.inf, now)
+    latest = now + options.longest_wait
+    db.execute(sql.CLAMP, (latest, latest))
+    pending = sum(db.execute(sql.COUNT_STATES).fetchone())
+    if counters(db)["pending"] != pending:
+        db.execute(sql.SET_COUNTER, (pending, "pending"))
+    return int(pending)
+
+
+def next_due(db: sqlite3.Connection, now: float) -> float | None:
+    """Say when something can be leased: now, when a postponed task comes due, or when a lease runs out."""
+    if db.execute(sql.FIRST_READY).fetchone():
+        return now
+    times = [db.execute(query).fetchone()[0] for query in (sql.FIRST_DELAYED, sql.FIRST_EXPIRY)]
+    return min((time for time in times if time is not None), default=None)

@@ -1,0 +1,104 @@
+"""Every statement on the queue file, by name. State numbers are those of core.lifecycle.State.
+
+A partial index serves a query only where its condition stands there word for word: hence literal numbers.
+"""
+
+LOOKUPS = (4, 32, 500)
+"""Ids that one look-up takes: few sizes, so that each statement is compiled once."""
+KNOWN_IDS = {
+    size: f"SELECT id, digest, at FROM seen WHERE id IN ({','.join('?' * size)})"  # noqa: S608 - question marks only
+    for size in LOOKUPS
+}
+REMEMBER = "INSERT INTO seen (seq, id, digest, at) VALUES (?, ?, ?, ?)"
+ADD_TASK = (
+    "INSERT INTO tasks (seq, id, type, state, priority, due, by_priority, by_due, at, ended)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ADD_BODY = "INSERT INTO bodies (seq, body) VALUES (?, ?)"
+REFUSE = (
+    "INSERT INTO dead (kind, id, code, reason, at, count, fingerprint, raw) VALUES ('refused', ?, 'not_a_task', ?, ?, 1, ?, ?)"
+    " ON CONFLICT (fingerprint) DO UPDATE SET count = count + 1, at = excluded.at"
+)
+COUNT = "UPDATE counters SET value = value + ? WHERE name = ?"
+COUNTERS = "SELECT name, value FROM counters"
+SET_COUNTER = "UPDATE counters SET value = ? WHERE name = ?"
+NOTE = "INSERT INTO notes (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+NOTES = "SELECT name, value FROM notes"
+
+COME_DUE = "UPDATE tasks SET state = ?, not_before = NULL WHERE state = 1 AND not_before <= ?"
+READY = (
+    "SELECT t.seq, t.starts, t.failures, b.body FROM tasks AS t INDEXED BY tasks_ready JOIN bodies AS b ON b.seq = t.seq"
+    " WHERE t.state = 0 ORDER BY t.by_priority, t.by_due, t.seq LIMIT ?"
+)
+LEASE = "UPDATE tasks SET state = ?, token = ?, expires = ?, begun = 0 WHERE seq = ?"
+BEGIN = "UPDATE tasks SET starts = starts + 1, begun = 1, expires = ? WHERE seq = ? AND token = ? AND state = ?"
+END = (
+    "UPDATE tasks SET state = ?, node = ?, code = ?, reason = ?, ended = ?, token = NULL, expires = NULL"
+    " WHERE seq = ? AND token = ? AND state = ?"
+)
+POSTPONE = (
+    "UPDATE tasks SET state = ?, begun = 0, not_before = ?, reason = ?, failures = failures + ?, token = NULL, expires = NULL"
+    " WHERE seq = ? AND token = ? AND state = ?"
+)
+RELEASE = (
+    "UPDATE tasks SET state = ?, begun = 0, token = NULL, expires = NULL WHERE seq = ? AND token = ? AND state = ?"
+)
+# A start that never came back counts as a crash; one that was postponed or released in order does not.
+EXPIRED = "SELECT seq, crashes + begun, id FROM tasks WHERE state = 2 AND expires <= ?"
+RECLAIM = "UPDATE tasks SET state = ?, crashes = ?, begun = 0, token = NULL, expires = NULL WHERE seq = ?"
+CRASH = "UPDATE tasks SET state = ?, crashes = ?, code = ?, reason = ?, ended = ?, token = NULL, expires = NULL WHERE seq = ?"
+CLAMP = "UPDATE tasks SET not_before = ? WHERE state = 1 AND not_before > ?"
+FIRST_READY = "SELECT 1 FROM tasks WHERE state = 0 LIMIT 1"
+FIRST_DELAYED = "SELECT min(not_before) FROM tasks WHERE state = 1"
+FIRST_EXPIRY = "SELECT min(expires) FROM tasks WHERE state = 2"
+COUNT_STATES = (
+    "SELECT (SELECT count(*) FROM tasks WHERE state = 0), (SELECT count(*) FROM tasks WHERE state = 1),"
+    " (SELECT count(*) FROM tasks WHERE state = 2)"
+)
+OLDEST = "SELECT seq, at FROM tasks WHERE seq >= ? AND state < 3 ORDER BY seq LIMIT 1"
+REORDER = (
+    "UPDATE tasks SET by_priority = CASE WHEN ?1 THEN priority ELSE 0 END,"
+    " by_due = CASE WHEN ?2 THEN coalesce(due, ?3) ELSE ?3 END WHERE state < 3"
+)
+
+BODY = "SELECT body FROM bodies WHERE seq = ?"
+DROP_BODY = "DELETE FROM bodies WHERE seq = ?"
+BURY = "INSERT INTO dead (kind, seq, id, code, reason, at, count, raw, body, drafts) VALUES ('task', ?, ?, ?, ?, ?, 1, ?, ?, ?)"
+DEAD = "SELECT key, id, kind, reason, code, at, count, raw, body, drafts FROM dead"
+DEAD_PAGE = DEAD + " WHERE key > ? ORDER BY key LIMIT ?"
+DEAD_ONE = DEAD + " WHERE key = ?"
+DEAD_COUNT = "SELECT count(*) FROM dead"
+DEAD_TASK = "SELECT seq, body FROM dead WHERE key = ? AND kind = 'task'"
+DROP_DEAD = "DELETE FROM dead WHERE key = ?"
+REVIVE = (
+    "INSERT INTO tasks (seq, id, type, state, priority, due, by_priority, by_due, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (seq) DO UPDATE SET state = excluded.state, by_priority = excluded.by_priority, by_due = excluded.by_due,"
+    " at = excluded.at, starts = 0, crashes = 0, failures = 0, code = NULL, reason = NULL, ended = NULL"
+)
+ADD_DAY = (
+    "INSERT INTO daily VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (day, type, outcome) DO UPDATE SET"
+    " tasks = tasks + excluded.tasks, tokens_in = tokens_in + excluded.tokens_in,"
+    " tokens_out = tokens_out + excluded.tokens_out, llm_seconds = llm_seconds + excluded.llm_seconds,"
+    " llm_calls = llm_calls + excluded.llm_calls, repairs = repairs + excluded.repairs"
+)
+DAYS = "SELECT day, type, outcome, tasks, tokens_in, tokens_out, llm_seconds, llm_calls, repairs FROM daily ORDER BY 1, 2, 3"
+
+ADD_REPORT = "INSERT INTO reports (payload, attempts) VALUES (?, 0)"
+REPORTS = "SELECT key, payload, attempts FROM reports ORDER BY key LIMIT ?"
+DROP_REPORT = "DELETE FROM reports WHERE key = ?"
+FAIL_REPORT = "UPDATE reports SET attempts = attempts + 1 WHERE key = ?"
+DROP_TRIED_REPORTS = "DELETE FROM reports WHERE key = ? AND attempts >= ?"
+
+LATEST_TASKS = "SELECT id, type, state, node, code, reason, at, ended, starts, failures, not_before FROM tasks"
+ENDED_SINCE = "SELECT count(*) FROM tasks WHERE ended > ? AND state <> 6"
+RECEIVED_SINCE = "SELECT count(*) FROM (SELECT at FROM seen ORDER BY seq DESC LIMIT 100000) WHERE at > ?"
+
+PRUNE_AGED = (
+    "DELETE FROM tasks WHERE seq IN (SELECT seq FROM tasks WHERE ended IS NOT NULL AND ended < ?"
+    " ORDER BY ended LIMIT ?)"
+)
+ENDED_COUNT = "SELECT count(*) FROM tasks WHERE ended IS NOT NULL"
+PRUNE_OLDEST = "DELETE FROM tasks WHERE seq IN (SELECT seq FROM tasks WHERE ended IS NOT NULL ORDER BY ended LIMIT ?)"
+FORGET_BEFORE = "DELETE FROM seen WHERE seq IN (SELECT seq FROM seen ORDER BY seq LIMIT ?) AND at < ?"
+SEEN_RANGE = "SELECT (SELECT min(seq) FROM seen), (SELECT max(seq) FROM seen)"
+FORGET_UP_TO = "DELETE FROM seen WHERE seq IN (SELECT seq FROM seen WHERE seq <= ? ORDER BY seq LIMIT ?)"

@@ -1,0 +1,67 @@
+"""Errors of SQLite and the disk, mapped to ours."""
+
+import errno
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError, Unexpected
+
+ROOM_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
+FOREIGN_ERRORS = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError)
+"""What a statement, a file or a value that cannot be stored may raise."""
+FULL_HINT = "Make room on the disk; what the queue holds is safe, and it goes on by itself."
+_PRIMARY = 0xFF
+
+
+def has_room(folder: Path, size: int) -> bool:
+    """Say whether `size` bytes can be written in `folder` now: SQLite names a spent quota only "disk I/O error"."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * size)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno not in ROOM_ERRORS
+    return True
+
+
+def mapped(error: Exception, path: Path) -> CodeEvolverError:
+    """Give our error for a foreign one, with the file's name in it."""
+    if isinstance(error, sqlite3.Error):
+        return _of_sqlite(error, path)
+    if isinstance(error, OSError):
+        if error.errno in ROOM_ERRORS:
+            return DiskFull(f"There is no room left for the queue file {path}.", FULL_HINT)
+        return StoreError(f"The queue file {path} cannot be used: {error.strerror or error}.", "Check disk and rights.")
+    return Unexpected(f"A value could not be stored in {path}: {error}.", "Please report this.")
+
+
+def _of_sqlite(error: sqlite3.Error, path: Path) -> CodeEvolverError:
+    code = getattr(error, "sqlite_errorcode", 0)
+    kind = code & _PRIMARY
+    io_error = kind == sqlite3.SQLITE_IOERR
+    if kind == sqlite3.SQLITE_FULL or (io_error and not has_room(path.parent, 1 << 16)):
+        return DiskFull(f"There is no room left for the queue file {path}.", FULL_HINT)
+    if io_error:
+        name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
+        return StoreError(f"The disk failed under the queue file {path} ({name}).",
+                          "Check the disk (dmesg, SMART), then start again: the queue goes on from what was synced.")  # fmt: skip
+    if kind in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return StoreError(f"The queue file {path} is damaged: {error}.",
+                          "Start again: the file is then set aside and what can be read is taken over.")  # fmt: skip
+    if kind in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+        return StoreError(
+            f"The queue file {path} cannot be written: {error}.", "Give the user write access to its folder."
+        )
+    if kind in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreError(
+            f"Another program keeps the queue file {path} locked.", "Close the program that writes to it."
+        )
+    return Unexpected(f"The queue file {path} answered: {error}.", "Please report this.")
+
+
+def is_fatal(error: CodeEvolverError) -> bool:
+    """Say whether nothing more may be written: after a failed sync nobody knows what the disk holds."""
+    return isinstance(error, StoreError) and not isinstance(error, DiskFull) and "keeps" not in error.message

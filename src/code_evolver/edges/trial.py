@@ -1,0 +1,281 @@
+"""Runs programs in isolated children: `ChildTrials` is the port `Trials` for proofs and for real runs."""
+
+import json
+import selectors
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from code_evolver.core.child_frames import REAL, TRIAL, BadFrame, Limits, frame, read_calls, write_answer
+from code_evolver.core.gate import imports_of, tags_of
+from code_evolver.core.gate_tables import MODULES
+from code_evolver.core.strict_json import escape
+from code_evolver.core.stubs import stub_answer
+from code_evolver.core.trials import Answer, Answerer, Call, Case, Run, StopReason, Trial
+from code_evolver.edges.child_process import Channel, ChildLost, Nursery, default_python
+
+Level = Literal["isolated", "guarded"]
+MOST_STUCK = 2
+"""So many runs stopped at a time limit end a trial: the rest would take as long and say the same."""
+BACKLOG = 1 << 20
+"""Bytes of answers that may wait for a child before we stop reading from it."""
+PIECE = 65536
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What one run has done so far."""
+
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+    stderr_size: int = 0
+    calls: list[Call] = field(default_factory=list)
+    out_of_memory: bool = False
+    stopped: StopReason = ""
+    note: str = ""
+
+
+class _Stop(Exception):  # noqa: N818 - a way out of the loop, never seen by a caller
+    def __init__(self, reason: StopReason, note: str = "") -> None:
+        super().__init__(reason)
+        self.reason: StopReason = reason
+        self.note = note
+
+
+class _Session:
+    """One case: send program and input, serve calls, collect output, until it ends or is stopped."""
+
+    def __init__(self, channel: Channel, limits: Limits, tools: Sequence[str], answer: Answerer) -> None:
+        self._channel, self._limits, self._tools, self._answer = channel, limits, frozenset(tools), answer
+        self._out = bytearray()
+        self.cpu_limit = limits.cpu
+        self.progress = _Progress()
+        self._kinds: Mapping[bytes, Callable[[bytes], None]] = {
+            b"O": self._on_stdout, b"E": self._on_stderr, b"C": self._on_calls, b"X": self._on_end,
+        }  # fmt: skip
+
+    def run(self, code: bytes, data: bytes) -> None:
+        """Run to the end; `progress.stopped` says if a limit was met."""
+        self._out += frame(b"P", code) + frame(b"I", data)
+        self._deadline = time.monotonic() + self._limits.wall
+        self._channel.sock.setblocking(False)
+        try:
+            with selectors.DefaultSelector() as selector:
+                self._loop(selector)
+        except _Stop as stop:
+            self.progress.stopped, self.progress.note = stop.reason, stop.note
+        except BadFrame as broken:
+            self.progress.stopped, self.progress.note = "policy", str(broken)
+
+    def _loop(self, selector: selectors.BaseSelector) -> None:
+        sock = self._channel.sock
+        selector.register(sock, selectors.EVENT_READ)
+        open_ = True
+        while open_:
+            reading = selectors.EVENT_READ if len(self._out) < BACKLOG else 0
+            selector.modify(sock, reading | (selectors.EVENT_WRITE if self._out else 0))
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise _Stop("wall")
+            for _, events in selector.select(left):
+                open_ = self._step(events)
+
+    def _step(self, events: int) -> bool:
+        try:
+            if events & selectors.EVENT_WRITE:
+                del self._out[: self._channel.sock.send(memoryview(self._out)[:PIECE].tobytes())]
+            if events & selectors.EVENT_READ:
+                data = self._channel.sock.recv(PIECE)
+                for kind, body in self._channel.frames.feed(data):
+                    self._on_frame(kind, body)
+                return bool(data)
+        except BlockingIOError:
+            return True
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def _on_frame(self, kind: bytes, body: bytes) -> None:
+        handler = self._kinds.get(kind)
+        if handler is None:
+            raise BadFrame(f"frame {kind!r} at this point")
+        handler(body)
+
+    def _on_stdout(self, body: bytes) -> None:
+        room = self._limits.stdout - len(self.progress.stdout)
+        self.progress.stdout += body[:room]
+        if len(body) > room:
+            raise _Stop("output", f"over {self._limits.stdout} bytes on stdout")
+
+    def _on_stderr(self, body: bytes) -> None:
+        self.progress.stderr += body[: max(0, self._limits.stderr_kept - len(self.progress.stderr))]
+        self.progress.stderr_size += len(body)
+        if self.progress.stderr_size > self._limits.stderr:
+            raise _Stop("output", f"over {self._limits.stderr} bytes on stderr")
+
+    def _on_end(self, body: bytes) -> None:
+        self.progress.out_of_memory = b'"memory": true' in body
+
+    def _on_calls(self, body: bytes) -> None:
+        calls = read_calls(body)
+        allowed = [call for call in calls if call.tool in self._tools]
+        if len(self.progress.calls) + len(allowed) > self._limits.calls:
+            raise _Stop("calls", f"over {self._limits.calls} tool calls")
+        self.progress.calls += allowed
+        began = time.monotonic()
+        given = iter(self._answer(allowed) if allowed else ())
+        self._deadline += time.monotonic() - began
+        answers = [next(given) if call.tool in self._tools else _not_allowed(call) for call in calls]
+        self._out += frame(b"A", json.dumps([write_answer(answer) for answer in answers]).encode())
+
+
+def _not_allowed(call: Call) -> Answer:
+    return Answer(error=f"This workflow may not call the tool {call.tool[:80]!r}.", code="tool_not_allowed")
+
+
+def _stubs(case: Case) -> Answerer:
+    return lambda calls: [stub_answer(call, case.failing) for call in calls]
+
+
+def _failing(answer: Answerer, failing: str) -> Answerer:
+    """Let the tool that a case names fail, whoever answers the others."""
+
+    def answers(calls: Sequence[Call]) -> Sequence[Answer]:
+        given = iter(answer([call for call in calls if call.tool != failing]))
+        return [stub_answer(call, failing) if call.tool == failing else next(given) for call in calls]
+
+    return answers if failing else answer
+
+
+class ChildTrials:
+    """The port `Trials`. Safe to share between threads.
+
+    `tagged`: tag → tools that carry it, for call_tool_resilient. `guarded`: do not seal. `python`: the child's interpreter.
+    `preload`: further modules that a program may find loaded (the tests of the seal give hostile programs what they want).
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = TRIAL,
+        tagged: Mapping[str, Sequence[str]] | None = None,
+        guarded: bool = False,
+        python: str = "",
+        preload: Sequence[str] = (),
+    ) -> None:
+        self._limits = limits
+        self._tagged = tagged or {}
+        self._guarded = guarded
+        self._python = python or default_python()
+        self._loadable = frozenset(preload) | MODULES.keys()
+        self._level: tuple[Level, str] | None = None
+
+    def level(self) -> tuple[Level, str]:
+        """Give the level that this machine reaches, and its detail; found out once, by an empty child.
+
+        Raises ChildLost where no child can be started at all.
+        """
+        if self._level is None:
+            with self._nursery(1, (), self._limits, (), stub=True) as nursery:
+                self._level = _describe(nursery.lockdown_of(0))
+        return self._level
+
+    def run(self, code: bytes, cases: Sequence[Case], tools: Sequence[str], answer: Answerer | None = None) -> Trial:
+        """Run `code` once a case, a process each, shut in before it gets the program. Blocking.
+
+        `answer` None: stub tools. A trial that the system broke has `failed` set.
+        """
+        return self._run(code, cases, tools, answer, self._limits)
+
+    def run_node(
+        self, code: bytes, data: bytes, tools: Sequence[str], answer: Answerer | None = None, limits: Limits = REAL
+    ) -> Trial:
+        """Run `code` once for real (one entry in `runs`), with real limits; else as `run`."""
+        return self._run(code, [Case("run", data)], tools, answer, limits)
+
+    def _nursery(
+        self, count: int, modules: Sequence[str], limits: Limits, tools: Sequence[str], *, stub: bool
+    ) -> Nursery:
+        alternatives = {tag: [name for name in names if name in tools] for tag, names in self._tagged.items()}
+        extras = {"alternatives": alternatives, "pause": 0 if stub else 0.5}
+        return Nursery(count, modules, limits, extras, seal=not self._guarded, python=self._python)
+
+    def _run(
+        self, code: bytes, cases: Sequence[Case], tools: Sequence[str], answer: Answerer | None, limits: Limits
+    ) -> Trial:
+        level: Level = "guarded"
+        detail = ""
+        tools = [*tools, *(name for tag in tags_of(code) for name in self._tagged.get(tag, ()))]
+        modules = sorted(imports_of(code) & self._loadable)
+        runs: list[Run] = []
+        try:
+            with self._nursery(len(cases), modules, limits, tools, stub=answer is None) as nursery:
+                for number, case in enumerate(cases):
+                    if sum(run.stopped_by in {"wall", "cpu"} for run in runs) >= MOST_STUCK:
+                        runs.append(replace(runs[-1], case=case.name, stdout=b"", stderr=NOT_RUN, calls=(), seconds=0.0))
+                        continue
+                    found, detail = _describe(nursery.lockdown_of(number))
+                    level = self._same_level(number, level, found)
+                    runs.append(_one(nursery, number, code, case, _Session(
+                        nursery.workers[number], limits, tools, _failing(answer, case.failing) if answer else _stubs(case),
+                    )))  # fmt: skip
+        except ChildLost as lost:
+            return Trial(level, detail, runs, failed=lost.message)
+        return Trial(level, detail, runs)
+
+    def _same_level(self, number: int, before: Level, now: Level) -> Level:
+        """Refuse a worker that is less shut in than this machine can."""
+        expected = self._level[0] if self._level else before if number else now
+        if now == "guarded" and expected == "isolated":
+            raise ChildLost("A child could not be shut in as the ones before it.", "Try again.")
+        return now
+
+
+NOT_RUN = f"not run: {MOST_STUCK} cases before it met a time limit"
+
+
+def _one(nursery: Nursery, number: int, code: bytes, case: Case, session: _Session) -> Run:
+    began = time.monotonic()
+    session.run(code, case.input)
+    progress = session.progress
+    end = nursery.end(number, kill=bool(progress.stopped))
+    stopped = progress.stopped or _why(end, session)
+    stderr = progress.stderr.decode("utf-8", "replace") + (f"[{progress.note}]\n" if progress.note else "")
+    return Run(
+        case=case.name,
+        exit_code=None if stopped else end["status"],
+        stdout=bytes(progress.stdout),
+        stderr=escape(stderr),
+        calls=tuple(progress.calls),
+        stopped_by=stopped,
+        seconds=time.monotonic() - began,
+    )
+
+
+SIGKILL, SIGXCPU, SIGSYS = 9, 24, 31
+
+
+def _why(end: Mapping[str, Any], session: _Session) -> StopReason:
+    """Read from a worker's end what stopped it. Raises ChildLost where the system killed it."""
+    if session.progress.out_of_memory:
+        return "memory"
+    status = end["status"]
+    if end["hung"]:
+        return "crash"  # it closed its channel and stayed
+    if status >= 0:
+        return ""
+    cpu = end["cpu"] >= session.cpu_limit - 0.1
+    if -status == SIGXCPU or (-status == SIGKILL and cpu):
+        return "cpu"
+    if -status == SIGKILL:
+        raise ChildLost("The child was killed by the system.", "Is the machine short of memory?")
+    return "policy" if -status == SIGSYS else "signal"
+
+
+def _describe(report: Mapping[str, Any]) -> tuple[Level, str]:
+    landlock = f"Landlock ABI {report['landlock']}" if report["landlock"] else "no Landlock"
+    missing = "".join(f"; missing: {part}" for part in report["missing"])
+    if report["sealed"]:
+        return "isolated", f"seccomp sealed, {landlock}{missing}"
+    return "guarded", f"audit hook and limits, {landlock}{missing}"
