@@ -1,0 +1,239 @@
+"""The one place that constructs edges: for the connector, the tools, the commands, and nodes started by hand."""
+
+import asyncio
+import hashlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from code_evolver.configuration import load, shipped_root
+from code_evolver.core.events import timestamp
+from code_evolver.core.hub_address import public_url
+from code_evolver.core.llm_config import LlmConfig, combine, from_environment, read_config
+from code_evolver.core.manifest import Manifest
+from code_evolver.core.prompt import Example
+from code_evolver.core.session import HubSettings
+from code_evolver.core.settings import Layer, Resolved, Settings
+from code_evolver.core.task import Task
+from code_evolver.edges.hub.drive import HubListener
+from code_evolver.edges.llm import HttpModels, discover
+from code_evolver.edges.manifests import load_manifests
+from code_evolver.edges.node_index import NodeIndex
+from code_evolver.edges.nodes import NodeStore
+from code_evolver.edges.output_file import OutputFile
+from code_evolver.edges.queue_sqlite import SqliteQueue
+from code_evolver.edges.tool_http import HttpTools, servers
+from code_evolver.edges.tool_process import ProcessTools
+from code_evolver.edges.toolbox import Toolbox
+from code_evolver.edges.trial import ChildTrials
+from code_evolver.edges.workspace import Workspace, hold
+from code_evolver.ports import Answer, Call, Emit, Received
+from code_evolver.prompting import RouterPrompts, callable_tools
+from code_evolver.shelf import NodeShelf
+from code_evolver.worker import Policy, Worker
+
+Receive = Callable[[Sequence[Received]], Awaitable[Sequence[Mapping[str, Any] | None]]]
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything a run is made of."""
+
+    settings: Settings
+    workspace: Workspace
+    queue: SqliteQueue
+    index: NodeIndex
+    shelf: NodeShelf
+    trials: ChildTrials
+    models: HttpModels
+    worker: Worker
+    emit: Emit
+    ended: asyncio.Event
+    output: OutputFile | None = None
+    listener: HubListener | None = None
+    shown_hub_url: str = ""
+
+    def listen(self, receive: Receive) -> HubListener:
+        """Make the hub listener."""
+        self.listener = HubListener(hub_settings(self.settings), receive=receive, emit=self.emit)
+        return self.listener
+
+    def keep_tasks(self, raw: Sequence[Mapping[str, Any]]) -> None:
+        """Add tasks to the output file, where there is one."""
+        if self.output:
+            self.output.add(raw)
+
+    def notices(self) -> list[str]:
+        """Give what opening the files found, for a person."""
+        return self.queue.notices
+
+    async def model_answers(self) -> bool:
+        """Say whether a model backend is configured and answers now."""
+        return self.models.configured and any(status == "ok" for _, status, _, _ in await self.models.check_backend())
+
+
+@asynccontextmanager
+async def assemble(resolved: Resolved, emit: Emit, *, hub: bool) -> AsyncIterator[Parts]:
+    """Hold the workspace and construct everything a run needs; close it all at the end.
+
+    Raises WorkspaceHeld, StoreError, ConfigurationError, and InputError for an output file that may not be touched.
+    """
+    settings = resolved.settings
+    workspace = Workspace.at(Path(settings.workspace))
+    async with AsyncExitStack() as stack:
+        owner = {"started": timestamp(time.time()), "command": "connector" if hub else "work"}
+        stack.enter_context(hold(workspace, owner))
+        output = OutputFile.open(Path(settings.output_file), workspace.state) if settings.output_file else None
+        if output:
+            stack.callback(output.close)
+        queue = SqliteQueue.open(
+            workspace.queue, owner=owner, reserve=workspace.reserve, use_priority=settings.use_priority,
+            use_due_date=settings.use_due_date, reports=bool(settings.report_method),
+        )  # fmt: skip
+        stack.push_async_callback(queue.close)
+        parts = await _construct(resolved, workspace, queue, emit, stack)
+        parts.output = output
+        parts.shown_hub_url = public_url(settings.hub_url) if settings.hub_url else ""
+        yield parts
+
+
+async def _construct(
+    resolved: Resolved, workspace: Workspace, queue: SqliteQueue, emit: Emit, stack: AsyncExitStack
+) -> Parts:
+    settings = resolved.settings
+    manifests = manifests_of(workspace)
+    trials = ChildTrials(tagged=tags_of(manifests))
+    index = NodeIndex(workspace.index, workspace.registry)
+    stack.callback(index.close)
+    nodes = node_store(workspace)
+    tools = frozenset(one.name for one in callable_tools(manifests))
+    shelf = NodeShelf(nodes, index, trials, tools=tools, versions=versions_of(manifests), emit=emit)
+    models = await models_of(resolved, emit, workspace.state / "models.json")
+    stack.push_async_callback(models.close)
+    ended = asyncio.Event()
+
+    def emit_and_wake(name: str, /, **fields_: Any) -> None:
+        emit(name, **fields_)
+        if name in ("task_completed", "task_dead_lettered"):
+            ended.set()
+
+    worker = Worker(
+        queue,
+        shelf,
+        models,
+        RouterPrompts(manifests, examples_from(index, nodes)),
+        emit_and_wake,
+        policy_of(settings, trials),
+    )
+    return Parts(settings, workspace, queue, index, shelf, trials, models, worker, emit, ended)
+
+
+def policy_of(settings: Settings, trials: ChildTrials) -> Policy:
+    """Say what the settings and this machine allow."""
+    allowed = settings.isolation == "guarded" or trials.level()[0] == "isolated"
+    return Policy(
+        model_per=settings.model_per, model_code_may_run=allowed, models_off=settings.llm == "off",
+    )  # fmt: skip
+
+
+def hub_settings(settings: Settings) -> HubSettings:
+    """Give the part of the settings that the hub edge takes."""
+    mine = {field.name for field in fields(HubSettings)}
+    return HubSettings(
+        **{field.name: getattr(settings, field.name) for field in fields(Settings) if field.name in mine}
+    )
+
+
+def manifests_of(workspace: Workspace) -> dict[str, Manifest]:
+    """Read the workspace's own tools and the shipped ones."""
+    own, shipped = workspace.tools, shipped_root() / "tools"
+    return load_manifests([shipped] if own == shipped else [own, shipped])
+
+
+def tags_of(manifests: Mapping[str, Manifest]) -> dict[str, list[str]]:
+    """Give tag → tools that carry it, of those that workflows may call."""
+    found: dict[str, list[str]] = {}
+    for manifest in callable_tools(manifests):
+        for tag in manifest.tags:
+            found.setdefault(tag, []).append(manifest.name)
+    return found
+
+
+def versions_of(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """Give the hashes of runtime and manifests: a proof holds for these."""
+    child = Path(__file__).resolve().parent / "child"
+    runtime = hashlib.sha256(b"".join(path.read_bytes().replace(b"\r\n", b"\n") for path in sorted(child.glob("*.py"))))
+    shown = repr([(one.name, one.input_schema, one.output_schema, one.type) for one in callable_tools(manifests)])
+    return {"runtime": runtime.hexdigest(), "manifests": hashlib.sha256(shown.encode()).hexdigest()}
+
+
+def node_store(workspace: Workspace) -> NodeStore:
+    """Give the nodes of a workspace."""
+    return NodeStore(workspace.nodes, workspace.state / "staged")
+
+
+def llm_config(resolved: Resolved) -> LlmConfig | None:
+    """Give the model backends that config.yaml and the environment name."""
+    section = resolved.sections.get("llm")
+    return combine(read_config(section) if section else None, from_environment(os.environ))
+
+
+async def models_of(resolved: Resolved, emit: Emit, memory: Path | None = None) -> HttpModels:
+    """Give the models: configured ones, else an Ollama on its usual port (llm: auto), else none."""
+    config = None
+    if resolved.settings.llm != "off":
+        config = llm_config(resolved) or await discover()
+    if config and resolved.settings.max_tokens:
+        config = replace(config, max_tokens=resolved.settings.max_tokens)
+    return HttpModels(config, emit, memory=memory)
+
+
+def examples_from(index: NodeIndex, nodes: NodeStore) -> Callable[[Task], Sequence[Example]]:
+    """Give what finds proven programs that are like a task's."""
+
+    def find(task: Task) -> Sequence[Example]:
+        return [Example(title, nodes.code(name).decode("utf-8")) for name, title in index.similar(task.type, limit=2)]
+
+    return find
+
+
+def toolbox(
+    resolved: Resolved, manifests: Mapping[str, Manifest], models: HttpModels, emit: Emit | None = None
+) -> Toolbox:
+    """Give the real tools."""
+    roots = (Path(resolved.settings.workspace), shipped_root())
+    http = HttpTools(servers(os.environ, resolved.sections.get("tools")))
+    return Toolbox(manifests, models, emit=emit, http=http, processes=ProcessTools(roots))
+
+
+def proof_kit(workspace: Path | None = None) -> tuple[ChildTrials, frozenset[str], dict[str, str]]:
+    """Give what a proof needs: trials, the tools' names, the versions."""
+    manifests = manifests_of(Workspace.at(workspace or Path(load(Layer({}, {})).settings.workspace)))
+    tools = frozenset(one.name for one in callable_tools(manifests))
+    return ChildTrials(tagged=tags_of(manifests)), tools, versions_of(manifests)
+
+
+def answerer(workspace: Path) -> Callable[[Sequence[Call]], Sequence[Answer]]:
+    """Give what answers a node's tool calls with the real tools of a workspace. Each list of calls runs at once, bounded."""
+    resolved = load(Layer({"workspace": str(workspace)}, {"workspace": "node"}))
+    manifests = manifests_of(Workspace.at(workspace))
+
+    async def answer(calls: Sequence[Call]) -> Sequence[Answer]:
+        models = await models_of(resolved, _to_stderr)
+        try:
+            return await toolbox(resolved, manifests, models, _to_stderr).call_many(calls)
+        finally:
+            await models.close()
+
+    return lambda calls: asyncio.run(answer(calls))
+
+
+def _to_stderr(name: str, /, **fields_: Any) -> None:
+    """A node by hand tells only what a person must know."""
+    if name in ("notice", "llm_unavailable", "llm_failed"):
+        sys.stderr.write(f"{fields_.get('message') or fields_.get('hint') or fields_.get('error')}\n")

@@ -1,0 +1,65 @@
+"""How sub-commands print: a table for a person, one JSON document for a program, errors the same everywhere."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from code_evolver.configuration import load
+from code_evolver.core.errors import CodeEvolverError, failure
+from code_evolver.core.settings import from_flags
+from code_evolver.core.strict_json import escape
+from code_evolver.edges.workspace import Workspace
+
+Printed = tuple[Mapping[str, Any], str]
+"""(document for --json, text for a person)."""
+
+
+def workspace_of(given: str | None) -> Workspace:
+    """Give the workspace of a command: the flag, the environment, config.yaml, the current folder."""
+    return Workspace.at(Path(load(from_flags({"workspace": given})).settings.workspace))
+
+
+def answer(work: Callable[[], Printed], *, as_json: bool) -> int:
+    """Do a command's work and print what came of it; give the exit code."""
+    try:
+        document, text = work()
+    except CodeEvolverError as error:
+        if as_json:
+            write(json.dumps(failure(error), ensure_ascii=False) + "\n")
+        else:
+            sys.stderr.write(f"Error: {escape(error.message)}\n{escape(error.hint)}\n")
+        return error.exit_code
+    write(json.dumps({"success": True, **document}, ensure_ascii=False) + "\n" if as_json else text)
+    code: int = document.get("exit_code", 0)
+    return code
+
+
+def write(text: str) -> None:
+    """Write to stdout as UTF-8; a reader that is gone is no error."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> str:
+    """Give a plain table; foreign text escaped and cut at 60 characters."""
+    if not rows:
+        return empty + "\n"
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(head), *(len(row[at]) for row in cells)) for at, head in enumerate(heads)]
+    lines = [
+        "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
+        for row in [list(heads), *cells]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    text = escape(str(value)).replace("\n", " ")
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,194 @@
+"""The connector: everything that a run does, from the lock on the workspace to the result.
+
+Phases: hold the workspace → assemble → recover → receive and work until asked to stop → drain → report → result.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from code_evolver import __version__
+from code_evolver.assembly import Parts, assemble
+from code_evolver.core.errors import (
+    EXIT_DEAD_LETTERS,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    CodeEvolverError,
+    ModelUnavailable,
+    failure,
+)
+from code_evolver.core.settings import Resolved, Settings
+from code_evolver.core.tally import Tally
+from code_evolver.intake import Intake
+from code_evolver.ports import Emit, Lease
+from code_evolver.reporter import Reporter
+from code_evolver.requests import serve_requests
+from code_evolver.stopping import StopRequest
+from code_evolver.worker import feed_leases
+
+_LAST_REPORTS_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Run:
+    """What the phases share."""
+
+    settings: Settings
+    parts: Parts
+    tally: Tally
+    emit: Emit
+    stop: StopRequest
+    feed: "asyncio.Queue[Lease]" = field(default_factory=lambda: asyncio.Queue(64))
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    reporter: Reporter | None = None
+    error: CodeEvolverError | None = None
+
+
+async def connect(
+    resolved: Resolved, emit_event: Emit, *, stop: StopRequest, hub: bool = True
+) -> tuple[dict[str, Any], int]:
+    """Do a whole run; give the result document and the exit code. `hub` False: work the queue off and end.
+
+    Raises CodeEvolverError for what is wrong before the run begins; later errors are part of the result.
+    """
+    tally = Tally(hub_name=resolved.settings.hub_name)
+
+    def emit(name: str, /, **fields: Any) -> None:
+        tally.add({"event": name, **fields})
+        emit_event(name, **fields)
+
+    async with assemble(resolved, emit, hub=hub) as parts:
+        run = Run(resolved.settings, parts, tally, emit, stop)
+        tally.hub_url = parts.shown_hub_url
+        try:
+            await _start(run)
+            await _live(run, hub=hub)
+        except CodeEvolverError as error:
+            run.error = error
+            emit("failed", error=error.describe())
+    emit("queue_drained", pending=tally.pending)
+    emit("stopped", counts=tally.counts(), reason=stop.reason or "done")
+    return _result(run)
+
+
+async def _start(run: Run) -> None:
+    parts = run.parts
+    level, detail = parts.trials.level()
+    run.emit("starting", version=__version__, isolation=f"{level} ({detail})", workspace=str(parts.workspace.root))
+    if run.settings.llm == "required" and not await parts.model_answers():
+        raise ModelUnavailable(
+            "The setting llm is 'required', and no model answers.", "Run `code-evolver check`, or set llm to auto."
+        )
+    await asyncio.to_thread(parts.shelf.open)
+    pending = await parts.queue.recover()
+    for notice in parts.notices():
+        run.emit("notice", message=notice)
+    if pending:
+        run.emit("queue_resumed", count=pending, queue_size=pending)
+
+
+async def _live(run: Run, *, hub: bool) -> None:
+    """Receive and work until something asks to stop, or fails for good; then drain."""
+    jobs = {name: asyncio.ensure_future(job) for name, job in _jobs(run, hub=hub).items()}
+    try:
+        done, _ = await asyncio.wait(jobs.values(), return_when=asyncio.FIRST_COMPLETED)
+        run.emit("shutdown_requested", reason=_why(run, jobs))
+        await _drain(run, jobs)
+    finally:
+        await _cancel(jobs.values())
+    for job in done:
+        job.result()
+
+
+def _jobs(run: Run, *, hub: bool) -> dict[str, Coroutine[Any, Any, Any]]:
+    parts, settings = run.parts, run.settings
+    jobs: dict[str, Coroutine[Any, Any, Any]] = {
+        "stop": run.stop.drain.wait(),
+        "requests": serve_requests(parts.workspace, parts.queue, run.emit, run.wake.set),
+    }
+    if settings.auto_generate_workflows:
+        jobs["feeder"] = feed_leases(parts.queue, run.feed, run.wake)
+        jobs["worker"] = parts.worker.run(run.feed)
+    if settings.duration_seconds:
+        jobs["duration"] = asyncio.sleep(settings.duration_seconds)
+    if not hub:
+        jobs["queue empty"] = _until_empty(run)
+        return jobs
+    intake = Intake(
+        parts.queue, run.emit, settings.hub_name, pending=run.tally.pending, keep=parts.keep_tasks, wake=run.wake.set
+    )  # fmt: skip
+    listener = parts.listen(intake.receive)
+    jobs["hub"] = listener.run()
+    if settings.report_method:
+        run.reporter = Reporter(parts.queue, listener.invoke, settings.report_method, run.emit)
+        jobs["reporter"] = run.reporter.run(parts.ended)
+    return jobs
+
+
+def _why(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> str:
+    if run.stop.reason:
+        return run.stop.reason
+    return next((name for name, job in jobs.items() if job.done()), "done")
+
+
+async def _until_empty(run: Run) -> None:
+    while (await run.parts.queue.counts()).pending:
+        await asyncio.sleep(0.05)
+
+
+async def _drain(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> None:
+    """Stop receiving, let the task in work end, give the rest back, send the last reports."""
+    if run.parts.listener:
+        run.parts.listener.refuse_results()
+    if "worker" in jobs:
+        await _cancel([jobs["feeder"]])
+        await run.parts.queue.release(_unstarted(run.feed))
+        if not jobs["worker"].done():
+            await _unless_now(run, run.feed.join(), run.settings.drain_timeout_seconds, jobs["worker"])
+        await _cancel([jobs["worker"]])
+        await run.parts.worker.flush()
+    if run.reporter and not jobs["hub"].done():
+        await _cancel([jobs["reporter"]])
+        await _unless_now(run, _last_reports(run.reporter), _LAST_REPORTS_SECONDS, jobs["hub"])
+    if run.parts.listener:
+        await run.parts.listener.stop()
+
+
+async def _last_reports(reporter: Reporter) -> None:
+    while await reporter.send_waiting():
+        continue
+
+
+def _unstarted(feed: "asyncio.Queue[Lease]") -> list[Lease]:
+    found = []
+    while not feed.empty():
+        found.append(feed.get_nowait())
+        feed.task_done()
+    return found
+
+
+async def _unless_now(run: Run, job: Coroutine[Any, Any, Any], seconds: float, other: "asyncio.Future[Any]") -> None:
+    """Wait for a job, at most `seconds`; a second request to stop, or the end of `other`, ends the wait as well."""
+    mine, now = asyncio.ensure_future(job), asyncio.ensure_future(run.stop.now.wait())
+    await asyncio.wait([mine, now, other], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    await _cancel([mine, now])
+
+
+async def _cancel(jobs: "Iterable[asyncio.Future[Any]]") -> None:
+    """Cancel jobs and wait for their end; what they raised is not lost: `done` jobs are asked for their result later."""
+    running = [job for job in jobs if not job.done()]
+    for job in running:
+        job.cancel()
+    if running:
+        await asyncio.wait(running)
+
+
+def _result(run: Run) -> tuple[dict[str, Any], int]:
+    found = run.tally.result()
+    if run.error is not None:
+        return failure(run.error, found), run.error.exit_code
+    if run.stop.now.is_set():
+        return {"success": True, **found}, EXIT_INTERRUPTED
+    failed = run.tally.failed and run.settings.count_failures
+    return {"success": True, **found}, EXIT_DEAD_LETTERS if failed else EXIT_DONE

@@ -1,0 +1,117 @@
+"""Plain English in, settings or a whole run out. Rules first; a model is asked only where they did not understand."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from code_evolver.assembly import manifests_of, models_of
+from code_evolver.configuration import load
+from code_evolver.core.english.answers import check_answer
+from code_evolver.core.english.reading import Reading, read
+from code_evolver.core.errors import InputError, ModelError
+from code_evolver.core.settings import Layer, defaults_differ, from_json, resolve
+from code_evolver.edges import stdio
+from code_evolver.edges.workspace import Workspace
+from code_evolver.executables import signalr_hub_connector
+from code_evolver.prompting import english_ask
+from code_evolver.stopping import leave_at_once
+
+USAGE = """usage: echo "connect to http://localhost:5000/taskhub and generate workflows for 5 minutes" | connect_signalr.py [--dry-run] [--workspace DIR]
+
+stdin: plain English, or {"request": "…"} · --dry-run: print the settings without connecting"""
+ALWAYS = ("hub_url", "hub_name", "duration_seconds", "auto_generate_workflows", "output_file")
+
+
+def understand(request: str) -> tuple[dict[str, Any], str, list[str]]:
+    """Give (settings, parsed_by, notes). Raises InputError that quotes what was not understood."""
+    reading = read(request)
+    if not reading.unsure:
+        return dict(reading.settings), "rules", list(reading.notes)
+    answer = asyncio.run(_ask_model(request))
+    if answer is None:
+        first = reading.unsure[0]
+        raise InputError(f"{first.why} (in: {first.words!r})", first.hint, code="not_understood")
+    settings = {**reading.settings, **check_answer(request, answer)}
+    return settings, "llm", [*reading.notes, *_doubts(reading)]
+
+
+def _doubts(reading: Reading) -> list[str]:
+    return [
+        f"The rules were not sure of {doubt.words!r}: {doubt.why} A model read it; check the settings."
+        for doubt in reading.unsure
+    ]
+
+
+async def _ask_model(request: str) -> dict[str, Any] | None:
+    """Give a model's reading, or None where no model answers."""
+    resolved = load(Layer({}, {}))
+    models = await models_of(resolved, _quiet)
+    try:
+        if not models.configured:
+            return None
+        manifests = manifests_of(Workspace.at(Path(resolved.settings.workspace)))
+        reply = await models.ask(english_ask(manifests, request))
+    except ModelError:
+        return None
+    finally:
+        await models.close()
+    return reply.data if isinstance(reply.data, dict) else None
+
+
+def _quiet(_name: str, **_fields: Any) -> None:
+    """Reading a request is not part of a run: it has no events."""
+
+
+def config_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Give what --dry-run prints: five settings always, others where they differ from their default."""
+    resolved = resolve(from_json({key: value for key, value in settings.items() if value is not None})).settings
+    return {**{key: settings.get(key, getattr(resolved, key)) for key in ALWAYS}, **{
+        key: value for key, value in defaults_differ(resolved).items() if key not in ALWAYS}}  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve the tool once."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(arguments):
+        sys.stdout.write(USAGE + "\n")
+        return
+    options = _options(arguments)
+
+    def run(given: dict[str, Any]) -> stdio.Result:
+        if options is None:
+            raise InputError(f"The arguments {arguments} are not understood.", USAGE.splitlines()[0])
+        settings, parsed_by, notes = understand(given["request"])
+        config = config_of(settings)
+        if options["dry_run"]:
+            return {"config": config, "parsed_by": parsed_by, "notes": notes}
+        chosen = {key: value for key, value in config.items() if value is not None}
+        if options["workspace"]:
+            chosen["workspace"] = options["workspace"]
+        finished = signalr_hub_connector.run(chosen)
+        return stdio.Finished(
+            {**finished.document, "config": config, "parsed_by": parsed_by, "notes": notes}, finished.exit_code
+        )
+
+    leave_at_once(stdio.serve(run, usage=USAGE, read=stdio.read_text_input))
+
+
+def _options(arguments: list[str]) -> dict[str, Any] | None:
+    """Read --dry-run and --workspace DIR; None for anything else."""
+    found: dict[str, Any] = {"dry_run": False, "workspace": None}
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        if word == "--dry-run":
+            found["dry_run"] = True
+        elif word == "--workspace" and left:
+            found["workspace"] = left.pop(0)
+        elif word.startswith("--workspace="):
+            found["workspace"] = word.partition("=")[2]
+        else:
+            return None
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A README for a node: facts from its code and record, prose by a model where there is one."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from code_evolver.configuration import load
+from code_evolver.core.document import readme
+from code_evolver.core.errors import InputError
+from code_evolver.core.settings import Layer
+from code_evolver.core.strict_json import kind, show
+from code_evolver.edges import stdio
+from code_evolver.edges.nodes import NodeStore
+from code_evolver.edges.workspace import Workspace
+
+USAGE = """usage: document_workflow.py < request.json
+
+stdin: {"node": "summarize_blog_post"} or {"node": "nodes/summarize_blog_post"}; "output": a file (default: README.md of the node)
+stdout: {"success": true, "node", "path"}"""
+
+
+def run(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the README. Raises InputError, StoreError."""
+    unknown = sorted(set(given) - {"node", "output", "workspace"})
+    if unknown:
+        raise InputError(f"The request has an unknown key {show(unknown[0])}.", 'Keys: "node", "output", "workspace".')
+    for key in ("node", "output", "workspace"):
+        if not isinstance(given.get(key, ""), str):
+            raise InputError(f"{key} must be text, but is {kind(given[key])}.", USAGE.splitlines()[2])
+    if not given.get("node"):
+        raise InputError("node is missing.", 'Send {"node": "summarize_blog_post"}.')
+    store, name = _find(given)
+    code = store.code(name)
+    text = readme(name, code, store.record(name)).encode("utf-8")
+    if "output" not in given:
+        store.replace(name, "README.md", text)
+        return {"node": name, "path": f"nodes/{name}/README.md"}
+    target = Path(given["output"])
+    try:
+        target.write_bytes(text)
+    except OSError as error:
+        raise InputError(
+            f"{show(target)} cannot be written: {error.strerror}.", "Name a file in a folder that is there."
+        ) from error
+    return {"node": name, "path": str(target)}
+
+
+def _find(given: Mapping[str, Any]) -> tuple[NodeStore, str]:
+    words = given["node"].replace("\\", "/").rstrip("/").removesuffix("/main.py")
+    folder, _, name = words.rpartition("/")
+    layer = Layer({"workspace": given["workspace"]}, {}) if given.get("workspace") else Layer({}, {})
+    root = Path(load(layer).settings.workspace)
+    if folder and Path(folder).name == "nodes":
+        root = Path(folder).parent
+    workspace = Workspace(root)
+    return NodeStore(workspace.nodes, workspace.state / "staged"), name
+
+
+def main() -> None:
+    """Serve the tool once."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.stdout.write(USAGE + "\n")
+        return
+    sys.exit(stdio.serve(run, usage=USAGE))
+
+
+if __name__ == "__main__":
+    main()

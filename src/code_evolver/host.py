@@ -1,0 +1,189 @@
+"""Runs one node that was started by hand: checks it again, puts it into a sealed child, relays its streams."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from code_evolver.core.errors import CodeEvolverError, InputError, NodeChanged, NodeError
+from code_evolver.core.gate import check, tools_of
+from code_evolver.core.strict_json import BadJson, dumps, loads, show
+from code_evolver.core.trials import Answerer, Run
+from code_evolver.edges.trial import ChildTrials
+
+MOST_INPUT = 64 * 1024 * 1024
+CODE_SUFFIXES = frozenset({".py", ".pyc", ".pyd", ".so", ".pth"})
+STOPPED: Mapping[str, str] = {
+    "wall": "took too long",
+    "cpu": "used too much processor time",
+    "memory": "used too much memory",
+    "output": "printed too much",
+    "calls": "called tools too often",
+    "policy": "tried something that no workflow may do",
+    "signal": "crashed",
+    "crash": "broke off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where a run reads and writes, and the environment that may loosen its rules."""
+
+    stdin: BinaryIO
+    stdout: BinaryIO
+    say: Callable[[str], None]
+    """Tell a person one line (stderr)."""
+    environment: Mapping[str, str]
+
+
+def own_doors() -> Doors:
+    """Give the streams and the environment of this process."""
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"code-evolver: {line}\n")
+        sys.stderr.flush()
+
+    return Doors(sys.stdin.buffer, sys.stdout.buffer, say, os.environ)
+
+
+def run_node_by_hand(main_py: Path, doors: Doors | None = None, answer: Answerer | None = None) -> int:
+    """Run nodes/<name>/main.py on stdin, print its document, give its exit code.
+
+    `answer` answers tool calls; None: the workspace's toolbox, or stubs where CODE_EVOLVER_STUB_TOOLS=1.
+    """
+    doors = doors or own_doors()
+    try:
+        code = permitted_code(main_py, doors)
+        run = _run(main_py, code, doors, answer)
+        return _relay(run, doors)
+    except CodeEvolverError as error:
+        _print_failure(doors, error.describe())
+        return error.exit_code
+
+
+def normal_sha256(code: bytes) -> str:
+    """Give the hash that node.json keeps: of main.py with plain line ends."""
+    return hashlib.sha256(code.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def permitted_code(main_py: Path, doors: Doors) -> bytes:
+    """Read a node's program and check that it is what was proven. Raises NodeError or NodeChanged."""
+    folder = main_py.parent
+    if any(path.is_symlink() for path in (main_py, folder, folder.parent, folder / "node.json")):
+        raise NodeError(f"The node {show(folder.name)} is reached through a link.", "Put the real folder into nodes/.")
+    for stray in strays(folder):
+        doors.say(f"{stray} stands beside main.py and is not part of the node; it is not used.")
+    try:
+        code = main_py.read_bytes()
+    except OSError as error:
+        raise NodeError(f"{show(main_py)} cannot be read: {error.strerror}.", "Is this a node?") from error
+    _check_hash(folder, code, doors)
+    findings = check(code)
+    if findings:
+        first = findings[0]
+        raise NodeError(
+            f"The node {show(folder.name)} does not pass the gate: line {first.line}: {first.message}",
+            first.mend or "Mend it, then run: code-evolver nodes verify " + folder.name,
+        )
+    return code
+
+
+def strays(folder: Path) -> Sequence[str]:
+    """Name files and folders beside main.py that Python could import instead of a module that a node asks for."""
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.name not in {"main.py", "__pycache__"}
+        and (entry.suffix in CODE_SUFFIXES or (entry.is_dir() and (entry / "__init__.py").exists()))
+    )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read node.json. Raises NodeChanged where there is none that can be trusted."""
+    hint = f"Prove it: code-evolver nodes verify {folder.name}"
+    try:
+        record = loads((folder / "node.json").read_bytes())
+    except OSError as error:
+        raise NodeChanged(f"The node {show(folder.name)} has no node.json: {error.strerror}.", hint) from error
+    except BadJson as error:
+        raise NodeChanged(f"node.json of {show(folder.name)} is damaged: {error}", hint) from error
+    if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
+        raise NodeChanged(f"node.json of {show(folder.name)} names no sha256.", hint)
+    return record
+
+
+def _check_hash(folder: Path, code: bytes, doors: Doors) -> None:
+    loud = doors.environment.get("CODE_EVOLVER_RUN_CHANGED") == "1"
+    try:
+        if read_record(folder)["sha256"] == normal_sha256(code):
+            return
+        changed = NodeChanged(
+            f"main.py of {show(folder.name)} is not what was proven.",
+            f"Prove it again: code-evolver nodes verify {folder.name}",
+        )
+    except NodeChanged as error:
+        changed = error
+    if not loud:
+        raise changed
+    doors.say(f"CHANGED PROGRAM: {changed.message} It runs because CODE_EVOLVER_RUN_CHANGED=1.")
+
+
+def _run(main_py: Path, code: bytes, doors: Doors, answer: Answerer | None) -> Run:
+    trials = ChildTrials()
+    level, detail = trials.level()
+    if level == "guarded":
+        _allow_guarded(main_py.parent, detail, doors)
+    stubs = doors.environment.get("CODE_EVOLVER_STUB_TOOLS") == "1"
+    if stubs:
+        doors.say("Stub tools answer (CODE_EVOLVER_STUB_TOOLS=1): no tool is called.")
+    data = doors.stdin.read(MOST_INPUT + 1)
+    if len(data) > MOST_INPUT:
+        raise InputError(f"The input has more than {MOST_INPUT} bytes.", "Send less.")
+    tools = tools_of(code)
+    if answer is None and not stubs and tools:
+        from code_evolver.assembly import answerer  # here: builds every edge; a node without tools needs none
+
+        answer = answerer(main_py.parent.parent.parent)
+    trial = trials.run_node(code, data, tools, answer)
+    if trial.failed:
+        raise NodeError(trial.failed, "Try again.", code="child_lost")
+    return trial.runs[0]
+
+
+def _allow_guarded(folder: Path, detail: str, doors: Doors) -> None:
+    """Say that there is no wall here; refuse what a model wrote unless that was allowed."""
+    allowed = doors.environment.get("CODE_EVOLVER_ISOLATION") == "guarded"
+    generator = {}
+    try:
+        generator = read_record(folder).get("generator") or {}
+    except NodeChanged:
+        doors.say("The node has no record that says who wrote it.")
+    if not allowed and (not isinstance(generator, dict) or generator.get("kind") not in {"composer", "copy"}):
+        raise NodeError(
+            f"This machine reaches the level guarded only ({detail}), and a model wrote this node.",
+            "Allow it with CODE_EVOLVER_ISOLATION=guarded if you trust it.",
+        )
+    doors.say(f"Isolation: guarded ({detail}).")
+
+
+def _relay(run: Run, doors: Doors) -> int:
+    for line in run.stderr.splitlines():
+        doors.say(line)
+    if run.stopped_by and not run.stdout:
+        what = STOPPED.get(run.stopped_by, "was stopped")
+        _print_failure(doors, {
+            "code": "node_stopped", "message": f"The workflow {what}.", "hint": f"Stopped by: {run.stopped_by}.",
+            "retryable": False,
+        })  # fmt: skip
+    else:
+        doors.stdout.write(run.stdout)
+        doors.stdout.flush()
+    return 1 if run.exit_code is None else run.exit_code
+
+
+def _print_failure(doors: Doors, error: Mapping[str, object]) -> None:
+    doors.stdout.write((dumps({"success": False, "error": dict(error)}) + "\n").encode())
+    doors.stdout.flush()

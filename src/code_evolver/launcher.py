@@ -1,0 +1,209 @@
+"""The launcher: what a person looks at. Spawns the connector tool, shows its events, asks it to stop, tells how it ended.
+
+It imports core and the log edge only: all the work is the child's.
+"""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from code_evolver.core.strict_json import BadJson, loads
+from code_evolver.core.tally import Tally
+
+LAUNCHED = "CODE_EVOLVER_LAUNCHED"
+_TICK = 0.25
+_PATIENCE_AFTER_SECOND = 3.0
+"""The connector ends within 1 s of a second request; past this it is killed."""
+
+
+class View(Protocol):
+    """How a run is shown (core.render for lines, live.py for a terminal)."""
+
+    def event(self, event: Mapping[str, Any], tally: Tally) -> None:
+        """Show one event, counted already."""
+
+    def tick(self, tally: Tally) -> None:
+        """Show that time passes."""
+
+    def close(self) -> None:
+        """Leave the screen tidy."""
+
+
+@dataclass(slots=True)
+class Ended:
+    """How the connector ended."""
+
+    code: int
+    result: dict[str, Any]
+    tally: Tally = field(default_factory=Tally)
+
+
+@dataclass(slots=True)
+class Launcher:
+    """One run of the connector tool as a child process."""
+
+    command: Sequence[str]
+    settings: Mapping[str, Any]
+    view: View
+    passed_on: IO[str] | None = None
+    """Where event lines go as they are (`--log-format json`); None: only to the view."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    finished: Callable[[Tally], bool] = lambda _tally: False
+    """Says when to stop by itself (the demo does when its tasks are done)."""
+    _lines: "queue.Queue[bytes | None]" = field(default_factory=lambda: queue.Queue(10_000))
+    _stops: int = 0
+    _asked: int = 0
+    _asked_at: float = 0.0
+
+    def run(self) -> Ended:
+        """Run the child to its end. Signals (Ctrl+C, SIGTERM) ask it to stop: once to drain, twice at once."""
+        tally = Tally(hub_name=str(self.settings.get("hub_name", "")))
+        child = self._spawn()
+        out: list[bytes] = []
+        readers = [
+            threading.Thread(target=self._read_events, args=(child.stderr,), daemon=True),
+            threading.Thread(target=lambda: out.append(_read_all(child.stdout)), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        before = self._take_signals()
+        try:
+            self._hand_over_settings(child)
+            self._follow(child, tally)
+            code = child.wait()
+            readers[1].join(5.0)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self.view.close()
+            if child.poll() is None:
+                child.kill()
+        return Ended(code, _read_result(b"".join(out)), tally)
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, **self.environment, LAUNCHED: "1", "PYTHONUTF8": "1"}
+        # A session (Windows: process group) of its own, so that one Ctrl+C in the terminal reaches the connector once, through us.
+        apart: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        return subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            **apart,
+        )
+
+    def _take_signals(self) -> dict[int, Any]:
+        def asked(_number: int, _frame: object) -> None:
+            self._stops += 1
+
+        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+        return {getattr(signal, name): signal.signal(getattr(signal, name), asked) for name in names}
+
+    def _hand_over_settings(self, child: "subprocess.Popen[bytes]") -> None:
+        self._tell(child, json.dumps(dict(self.settings)).encode() + b"\n")
+
+    @staticmethod
+    def _tell(child: "subprocess.Popen[bytes]", data: bytes) -> None:
+        assert child.stdin is not None  # noqa: S101 - Popen was asked for a pipe
+        try:
+            child.stdin.write(data)
+            child.stdin.flush()
+        except OSError:
+            return  # it has ended already: its result, or the lack of one, says why
+
+    def _read_events(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _follow(self, child: "subprocess.Popen[bytes]", tally: Tally) -> None:
+        while True:
+            self._pass_on_stops(child, tally)
+            try:
+                line = self._lines.get(timeout=_TICK)
+            except queue.Empty:
+                self.view.tick(tally)
+                continue
+            if line is None:
+                return
+            self._show(line, tally)
+
+    def _pass_on_stops(self, child: "subprocess.Popen[bytes]", tally: Tally) -> None:
+        if not self._stops and self.finished(tally):
+            self._stops = 1
+        while self._asked < min(self._stops, 2):
+            self._asked += 1
+            self._asked_at = time.monotonic()
+            self._tell(child, b"stop\n")
+        if self._asked == 2 and time.monotonic() - self._asked_at > _PATIENCE_AFTER_SECOND:
+            child.kill()
+
+    def _show(self, line: bytes, tally: Tally) -> None:
+        text = line.decode("utf-8", "replace")
+        if self.passed_on is not None:
+            self.passed_on.write(text)
+            self.passed_on.flush()
+        event = _read_event(text)
+        if event is not None:
+            tally.add(event)
+            self.view.event(event, tally)
+
+
+def _read_event(text: str) -> dict[str, Any] | None:
+    """Read an event line; None for anything else that came to stderr (a traceback of a library)."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {"event": "notice", "message": text.rstrip()} if text.strip() else None
+    return found if isinstance(found, dict) and "event" in found else None
+
+
+def _read_all(stream: IO[bytes] | None) -> bytes:
+    return stream.read() if stream else b""
+
+
+def _read_result(data: bytes) -> dict[str, Any]:
+    try:
+        found = loads(data)
+    except BadJson:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def how_it_ended(ended: Ended) -> dict[str, Any]:
+    """Give the result that the launcher prints: the connector's, or one made of its events where it was killed."""
+    if ended.result:
+        return ended.result
+    if ended.code < 0:
+        name = signal.Signals(-ended.code).name if -ended.code in set(signal.Signals) else str(-ended.code)
+        message = f"The connector was killed by {name}."
+    else:
+        message = f"The connector ended with exit code {ended.code} and no result."
+    error = {"code": "connector_killed", "message": message, "retryable": True,
+             "hint": "Nothing accepted is lost: start again, and the queue goes on."}  # fmt: skip
+    return {"success": False, "error": error, **ended.tally.result()}
+
+
+def exit_code(ended: Ended) -> int:
+    """Give the launcher's exit code: the connector's, or 1 where it was killed."""
+    return ended.code if ended.result and ended.code >= 0 else 1
+
+
+def connector_command(root: Path | None = None) -> list[str]:
+    """Give the command of the low-level tool: the file in the repository where it is there, else the installed module."""
+    door = (root or Path(__file__).resolve().parents[2]) / "tools" / "executable" / "signalr_hub_connector.py"
+    if door.is_file():
+        return [sys.executable, str(door)]
+    return [sys.executable, "-m", "code_evolver.executables.signalr_hub_connector"]

@@ -1,0 +1,177 @@
+"""The shelf: where programs are looked up, proven and put, made of nodes/, the index and the proof."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from code_evolver.core.coverage import covers_task
+from code_evolver.core.document import readme
+from code_evolver.core.errors import StoreError
+from code_evolver.core.gate import tools_of
+from code_evolver.core.journey import Generated, Program, Proof, Try
+from code_evolver.core.naming import free_name, node_name
+from code_evolver.core.record import make_record
+from code_evolver.core.registry import source_hash, write_record
+from code_evolver.core.task import Task, node_input
+from code_evolver.core.task_types import TaskType
+from code_evolver.edges.node_index import NodeIndex
+from code_evolver.edges.nodes import NodeStore
+from code_evolver.ports import Emit, Trials
+from code_evolver.proof import prove, still_valid
+from code_evolver.worker import Known
+
+_CACHED = 256
+
+
+class NodeShelf:
+    """Implements worker.Shelf."""
+
+    def __init__(
+        self,
+        nodes: NodeStore,
+        index: NodeIndex,
+        trials: Trials,
+        *,
+        tools: frozenset[str],
+        versions: Mapping[str, str],
+        emit: Emit,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the parts. `versions` are those of runtime and manifests: they are part of each verdict."""
+        self._nodes = nodes
+        self._index = index
+        self._trials = trials
+        self._tools = tools
+        self._versions = versions
+        self._emit = emit
+        self._clock = clock
+        self._verdicts: OrderedDict[tuple[str, str, str], Proof] = OrderedDict()
+        self._names = threading.Lock()
+
+    def open(self) -> int:
+        """Clear what a killed save left, register what it did not, mend registry.json. Give how many were registered."""
+        self._nodes.clear_staged()
+        registered = self.reconcile()
+        for notice in self._index.notices:
+            self._emit("notice", message=notice)
+        mended = self._index.mend_registry()
+        if mended and not mended.endswith("missing") and not registered:
+            self._emit("notice", message=f"{mended}; it was made anew from nodes/")
+        return registered
+
+    def reconcile(self) -> int:
+        """Bring the index in line with the folders."""
+        listed = set(self._index.names())
+        present = set(self._nodes.names())
+        gone = listed - present
+        if gone:
+            self._index.forget(gone)
+        records = [record for name in sorted(present - listed) if (record := self._readable(name))]
+        if records:
+            self._index.register(sorted(records, key=lambda record: str(record["created"])))
+        return len(records)
+
+    def _readable(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self._nodes.record(name)
+        except StoreError as error:
+            self._emit("notice", message=f"{error.message} {error.hint}")
+            return None
+
+    def known(self, task: Task, keys: tuple[str, str]) -> Known | None:
+        """Find a node for the task's node key; its file must still be what was proven."""
+        mine = self._index.of_task(keys[1], task.id)
+        found = mine or self._index.find(keys[1])
+        if found is None or not self._intact(found.name, found.sha256):
+            return None
+        return Known(found.name, source=mine is not None, covered=covers_task(found.covers, task))
+
+    def _intact(self, name: str, sha256: str) -> bool:
+        try:
+            return source_hash(self._nodes.code(name)) == sha256
+        except StoreError:
+            return False
+
+    def program(self, program: str) -> Program | None:
+        """Find a proven program for a program key; a changed file is passed over."""
+        found = self._index.program(program)
+        if found is None or not self._intact(found.name, found.sha256):
+            return None
+        return Program(found.name, self._nodes.code(found.name))
+
+    def prove(self, task: Task, row: TaskType | None, step: Try) -> Proof:
+        """Hold the trial, or take the verdict that the same program has for the same shape of task."""
+        if step.generator == "copy" and (proof := self._standing(task, step.code)):
+            return proof
+        key = (source_hash(step.code), task.type, f"{sorted(task.fields)}/{len(task.languages)}/{step.planned}")
+        cached = self._verdicts.get(key)
+        if cached is not None and covers_task(cached.record["covers"], task):
+            return cached
+        proof = self._prove(task, row, step.code, step.planned)
+        if not proof.findings and not proof.broken:
+            self._verdicts[key] = proof
+            while len(self._verdicts) > _CACHED:
+                self._verdicts.popitem(last=False)
+        return proof
+
+    def _prove(self, task: Task, row: TaskType | None, code: bytes, planned: tuple[str, ...] | None) -> Proof:
+        return prove(
+            self._trials, code, row, node_input(task), tools=self._tools, planned=planned, versions=self._versions,
+            task_type=task.type,
+        )  # fmt: skip
+
+    def _standing(self, task: Task, code: bytes) -> Proof | None:
+        """Give the proof that stands in the record of a node with this very program, where it covers the task."""
+        found = self._index.with_program(source_hash(code))
+        if found is None:
+            return None
+        record = self._nodes.record(found)
+        if not still_valid(record, code, self._versions) or not covers_task(record["proof"].get("covers", {}), task):
+            return None
+        return Proof((), record["proof"], record["isolation"])
+
+    def extend(self, task: Task, row: TaskType | None, name: str) -> bool:
+        """Prove a node on the task's own shape; where it passes, its record covers it from now on."""
+        code = self._nodes.code(name)
+        proof = self._prove(task, row, code, None)
+        if proof.findings or proof.broken:
+            return False
+        record = self._nodes.record(name)
+        record["proof"] = {**proof.record, "covers": _wider(record["proof"].get("covers", {}), proof.record["covers"])}
+        record["isolation"] = dict(proof.level)
+        self._nodes.replace(name, "node.json", write_record(record))
+        self._index.register([record])
+        return True
+
+    def save(self, task: Task, row: TaskType | None, keys: tuple[str, str], made: Generated) -> tuple[str, str]:
+        """Save and register a node under a free name; a second call for the same task gives the same node."""
+        with self._names:
+            mine = self._index.of_task(keys[1], task.id)
+            if mine is not None and mine.sha256 == source_hash(made.code):
+                return mine.name, f"nodes/{mine.name}/main.py"
+            parent = self._index.newest(keys[1])
+            name = free_name(node_name(task), self._nodes.exists)
+            record = make_record(
+                name, task, row, made, keys=keys, tools=tools_of(made.code), runtime_sha256=self._versions["runtime"],
+                now=self._clock(), version=1 + (parent[1] if parent else 0), parent=parent[0] if parent else "",
+            )  # fmt: skip
+            self._nodes.save(name, self._files(name, made.code, record))
+            self._index.register([record])
+        return name, f"nodes/{name}/main.py"
+
+    def _files(self, name: str, code: bytes, record: Mapping[str, Any]) -> dict[str, bytes]:
+        return {
+            "main.py": code,
+            "node.json": write_record(record),
+            "README.md": readme(name, code, record).encode("utf-8"),
+        }
+
+
+def _wider(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "languages": max(old.get("languages", 0), new.get("languages", 0)),
+        "fields": sorted({*old.get("fields", ()), *new.get("fields", ())}),
+        "max_chars": max(old.get("max_chars", 0), new.get("max_chars", 0)),
+    }

@@ -1,0 +1,325 @@
+"""The worker: takes one leased task at a time from the asyncio queue through its journey to its one end.
+
+It decides nothing about drafts (core.journey does) and does nothing to the outside itself (ports do). Ends are committed in
+batches: within `LINGER_SECONDS`, and before a new program is started. Outcome events are made after the commit.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from code_evolver.core.errors import BudgetSpent, DiskFull, ModelError, ModelTruncated, ModelUnavailable
+from code_evolver.core.journey import (
+    AskCode,
+    AskPlan,
+    Deferred,
+    Ending,
+    Generated,
+    Program,
+    Proof,
+    Refused,
+    Rejected,
+    Said,
+    Situation,
+    Step,
+    Trouble,
+    Try,
+    journey,
+)
+from code_evolver.core.shape import node_key, program_key
+from code_evolver.core.task import Task
+from code_evolver.core.task_types import TaskType, known
+from code_evolver.ports import Ask, Emit, End, Lease, Models, Queue, Reply
+
+LINGER_SECONDS = 0.05
+STARTS_LIMIT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A node that is there already for a task's node key."""
+
+    name: str
+    source: bool
+    """The task is the node's source: it was saved, but the task not ended, when something stopped us."""
+    covered: bool
+    """The node's proof covers the task's inputs."""
+
+
+class Shelf(Protocol):
+    """What the worker needs of nodes/, the index and the proof (assembly.py joins them)."""
+
+    def known(self, task: Task, keys: tuple[str, str]) -> Known | None:
+        """Find a node for the task's node key."""
+
+    def program(self, program: str) -> Program | None:
+        """Find a proven program for a program key."""
+
+    def prove(self, task: Task, row: TaskType | None, step: Try) -> Proof:
+        """Hold the trial and judge it; verdicts are cached by hashes. Blocking."""
+
+    def extend(self, task: Task, row: TaskType | None, name: str) -> bool:
+        """Prove a node on the task's own shape and note that its proof covers it now. Blocking."""
+
+    def save(self, task: Task, row: TaskType | None, keys: tuple[str, str], made: Generated) -> tuple[str, str]:
+        """Save and register a node; give (name, path). Blocking, idempotent for one task."""
+
+
+class Prompts(Protocol):
+    """Turns a step into a question (assembly.py joins manifests, examples and templates)."""
+
+    def plan(self, task: Task, tier: str) -> Ask:
+        """Ask for a plan."""
+
+    def code(self, task: Task, step: AskCode) -> Ask:
+        """Ask for a program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the settings say about the work."""
+
+    model_per: str = "program"
+    max_failures: int = 5
+    model_code_may_run: bool = True
+    models_off: bool = False
+    keep_prompts: bool = True
+
+
+class Worker:
+    """Works tasks off, one at a time."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        shelf: Shelf,
+        models: Models,
+        prompts: Prompts,
+        emit: Emit,
+        policy: Policy,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the ports."""
+        self._queue = queue
+        self._shelf = shelf
+        self._models = models
+        self._prompts = prompts
+        self._emit = emit
+        self._policy = policy
+        self._clock = clock
+        self._ends: list[tuple[End, Mapping[str, Any]]] = []
+        self._usage: dict[str, float] = {}
+        self._unflushed_since = 0.0
+
+    async def run(self, feed: "asyncio.Queue[Lease]") -> None:
+        """Work off what the feed gives, for ever; cancel it to stop. Call `flush` afterwards."""
+        while True:
+            lease = await self._next(feed)
+            await self.work(lease)
+            feed.task_done()
+
+    async def _next(self, feed: "asyncio.Queue[Lease]") -> Lease:
+        if feed.empty() or self._lingered():
+            await self.flush()
+        return await feed.get()
+
+    def _lingered(self) -> bool:
+        return bool(self._ends) and self._clock() - self._unflushed_since > LINGER_SECONDS
+
+    async def work(self, lease: Lease) -> None:
+        """Take one task to its end, its delay, or its dead letter. Raises StoreError only."""
+        task = lease.task
+        row = known(task.type)
+        keys = (program_key(task), node_key(task, per="node" if self._policy.model_per == "node" else "program"))
+        found = self._shelf.known(task, keys)
+        if found and (found.covered or found.source):
+            self._announce(lease)
+            self._end_known(lease, found)
+            return
+        await self.flush()
+        if not await self._queue.begin(lease):
+            return
+        self._announce(lease)
+        if found:
+            covered = await asyncio.to_thread(self._shelf.extend, task, row, found.name)
+            if covered:
+                self._end_known(lease, found)
+                return
+        self._usage = {}
+        try:
+            await self._generate(lease, row, keys)
+        except DiskFull as error:
+            await self._postpone(lease, Deferred(10.0, error.message, failure=False))
+
+    def _announce(self, lease: Lease) -> None:
+        self._emit(
+            "processing_task",
+            task_id=lease.task.id,
+            task_type=lease.task.type,
+            name=lease.task.name[:200],
+            start=lease.starts + 1,
+        )
+
+    def _end_known(self, lease: Lease, found: Known) -> None:
+        outcome = "generated" if found.source else "reused"
+        if outcome == "reused":
+            self._emit("workflow_reused", task_id=lease.task.id, node_id=found.name)
+        self._add(End(lease, outcome, node=found.name))  # type: ignore[arg-type]  # a literal by the line above
+
+    async def _generate(self, lease: Lease, row: TaskType | None, keys: tuple[str, str]) -> None:
+        ending = await self._drive(await self._situation(lease.task, row, keys))
+        if isinstance(ending, Deferred):
+            await self._postpone(lease, ending)
+        elif isinstance(ending, Rejected):
+            await self._bury(lease, ending)
+        else:
+            await self._keep(lease, row, keys, ending)
+
+    async def _situation(self, task: Task, row: TaskType | None, keys: tuple[str, str]) -> Situation:
+        program = self._shelf.program(keys[0]) if self._policy.model_per == "program" else None
+        use = self._models.configured and not self._policy.models_off
+        down = await self._models.down_since() if use and not program else None
+        return Situation(
+            task=task,
+            row=row,
+            tiers=("general", *self._models.tiers_above("general")) if use else (),
+            configured=self._models.configured,
+            down_seconds=None if down is None else self._clock() - down,
+            program=program,
+            model_code_may_run=self._policy.model_code_may_run,
+        )
+
+    async def _drive(self, situation: Situation) -> Ending:
+        """Answer the journey's steps until it ends."""
+        steps = journey(situation)
+        answer: Any = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                ending: Ending = stop.value
+                return ending
+            answer = await self._do(situation, step)
+
+    async def _do(self, situation: Situation, step: Step) -> Any:
+        task = situation.task
+        match step:
+            case AskPlan():
+                return await self._ask(self._prompts.plan(task, step.tier))
+            case AskCode():
+                return await self._ask(self._prompts.code(task, step))
+            case Try():
+                return await asyncio.to_thread(self._shelf.prove, task, situation.row, step)
+            case Refused():
+                self._usage["repairs"] = self._usage.get("repairs", 0) + 1
+                findings = [finding.as_dict() for finding in step.draft.findings]
+                self._emit("workflow_rejected", task_id=task.id, generator=step.draft.generator, findings=findings)
+                return None
+
+    async def _ask(self, ask: Ask) -> Said | Trouble:
+        try:
+            reply = await self._models.ask(ask)
+        except ModelError as error:
+            return _trouble(error)
+        self._account(reply)
+        prompt = f"{ask.system}\n\n{ask.user}" if self._policy.keep_prompts else ""
+        return Said(reply.text, reply.backend, reply.model, prompt)
+
+    def _account(self, reply: Reply) -> None:
+        used = reply.usage
+        for key, value in (
+            ("llm_calls", 1),
+            ("llm_seconds", used.seconds),
+            ("tokens_in", used.tokens_in or 0),
+            ("tokens_out", used.tokens_out or 0),
+        ):
+            self._usage[key] = self._usage.get(key, 0) + value
+
+    async def _keep(self, lease: Lease, row: TaskType | None, keys: tuple[str, str], made: Generated) -> None:
+        made = replace(
+            made, generator={**made.generator, **{key: round(value, 3) for key, value in self._usage.items()}}
+        )
+        name, path = await asyncio.to_thread(self._shelf.save, lease.task, row, keys, made)
+        kind = made.generator["kind"]
+        self._emit("workflow_generated", task_id=lease.task.id, workflow_name=name, generator=kind)
+        self._emit("workflow_verified", task_id=lease.task.id, workflow_name=name, **made.proof.level)
+        if kind == "copy":
+            self._emit("workflow_copied", task_id=lease.task.id, node_id=name, of=made.generator["of"])
+        self._emit("workflow_saved", task_id=lease.task.id, node_id=name, path=path)
+        self._add(End(lease, "generated", node=name, usage=dict(self._usage)))
+        await self.flush()
+
+    async def _bury(self, lease: Lease, ending: Rejected) -> None:
+        drafts = tuple(draft.as_dict() for draft in ending.drafts)
+        self._add(End(lease, "failed", reason=ending.reason, code=ending.code, drafts=drafts, usage=dict(self._usage)))
+        await self.flush()
+
+    async def _postpone(self, lease: Lease, ending: Deferred) -> None:
+        if ending.failure and lease.failures + 1 >= self._policy.max_failures:
+            await self._bury(
+                lease, Rejected(f"gave up after {lease.failures + 1} attempts: {ending.reason}", "attempts_spent")
+            )
+            return
+        seconds = ending.seconds * (2**lease.failures if ending.failure else 1)
+        self._emit("task_retrying", task_id=lease.task.id, seconds=round(seconds, 1), reason=ending.reason)
+        await self._queue.postpone(lease, seconds, ending.reason, failure=ending.failure)
+
+    def _add(self, end: End) -> None:
+        if not self._ends:
+            self._unflushed_since = self._clock()
+        self._ends.append((end, {"task_id": end.lease.task.id}))
+
+    async def flush(self) -> None:
+        """Commit the ends that wait, then tell of them."""
+        if not self._ends:
+            return
+        ends, self._ends = self._ends, []
+        done = await asyncio.shield(self._queue.finish([end for end, _ in ends]))
+        for (end, fields), mine in zip(ends, done, strict=True):
+            if mine:
+                self._tell(end, fields)
+
+    def _tell(self, end: End, fields: Mapping[str, Any]) -> None:
+        if end.outcome == "failed":
+            self._emit("task_dead_lettered", **fields, reason=end.reason, code=end.code, drafts=len(end.drafts))
+        else:
+            self._emit("task_completed", **fields, outcome=end.outcome, node_id=end.node, **dict(end.usage))
+
+
+def _trouble(error: ModelError) -> Trouble:
+    if isinstance(error, ModelUnavailable):
+        return Trouble("unavailable", error.message, error.actual_code, wait=max(error.retry_after or 0.0, 5.0))
+    if isinstance(error, BudgetSpent):
+        return Trouble("budget", error.message, error.actual_code)
+    if isinstance(error, ModelTruncated):
+        return Trouble("truncated", error.message, error.actual_code)
+    return Trouble("refused", error.message, error.actual_code)
+
+
+async def feed_leases(queue: Queue, feed: "asyncio.Queue[Lease]", wake: asyncio.Event, *, most: int = 64) -> None:
+    """Move leases from the disk to the asyncio queue: few ahead while tasks are slow, so that a new urgent one waits for few."""
+    loop = asyncio.get_running_loop()
+    size = 1
+    while True:
+        wake.clear()
+        leases = await queue.lease(size)
+        began = loop.time()
+        for lease in leases:
+            await feed.put(lease)
+        if leases:
+            await feed.join()
+            size = min(size * 2, most) if loop.time() - began < LINGER_SECONDS else 1
+        else:
+            await _wait_for_work(queue, wake)
+
+
+async def _wait_for_work(queue: Queue, wake: asyncio.Event, longest: float = 30.0) -> None:
+    due = await queue.next_due()
+    seconds = longest if due is None else min(longest, max(0.02, due - time.time()))
+    try:
+        await asyncio.wait_for(wake.wait(), seconds)
+    except TimeoutError:
+        return

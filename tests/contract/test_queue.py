@@ -1,0 +1,427 @@
+"""What every queue must keep to, whatever it is made of. A new implementation is one more factory here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from code_evolver.edges.queue_sqlite import SqliteQueue
+from code_evolver.ports import End, Lease, Queue
+from tests.queue_helpers import Clock, refusal, task
+
+Open = Callable[..., Any]
+
+
+def sqlite(folder: Path, clock: Clock, **settings: Any) -> SqliteQueue:
+    return SqliteQueue.open(folder / "queue.db", clock=clock, **settings)
+
+
+FACTORIES = {"sqlite": sqlite}
+
+
+class Bench:
+    """One implementation, its folder and its clock."""
+
+    def __init__(self, factory: Open, folder: Path) -> None:
+        self.factory, self.folder, self.clock = factory, folder, Clock()
+
+    @asynccontextmanager
+    async def open(self, **settings: Any) -> AsyncIterator[Any]:
+        queue = self.factory(self.folder, self.clock, **settings)
+        try:
+            yield queue
+        finally:
+            await queue.close()
+
+    def run(self, story: Callable[[Any], Awaitable[None]], **settings: Any) -> None:
+        async def play() -> None:
+            async with self.open(**settings) as queue:
+                await story(queue)
+
+        asyncio.run(asyncio.wait_for(play(), 30))
+
+
+@pytest.fixture(params=FACTORIES, ids=str)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return Bench(FACTORIES[request.param], tmp_path)
+
+
+async def only(queue: Queue) -> Lease:
+    (lease,) = await queue.lease(1)
+    return lease
+
+
+def test_tasks_are_leased_by_priority_then_due_date_then_arrival(bench: Bench):
+    async def story(queue: Queue) -> None:
+        await queue.put(
+            [
+                task("late", priority=1, due=300.0), task("none", priority=1), task("soon", priority=1, due=200.0),
+                task("low", priority=2, due=1.0), task("high", priority=0), task("none too", priority=1),
+            ], [],
+        )  # fmt: skip
+        assert [lease.task.id for lease in await queue.lease(10)] == ["high", "soon", "late", "none", "none too", "low"]
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize(
+    ("off", "order"),
+    [
+        ({"use_priority": False}, ["b", "a", "c"]),
+        ({"use_due_date": False}, ["c", "a", "b"]),
+        ({"use_priority": False, "use_due_date": False}, ["a", "b", "c"]),
+    ],
+)
+def test_each_order_can_be_switched_off_also_for_tasks_that_wait_already(bench: Bench, off, order):
+    async def fill(queue: Queue) -> None:
+        await queue.put([task("a"), task("b", due=5.0), task("c", priority=0)], [])
+        assert [lease.task.id for lease in await queue.lease(1)] == ["c"]
+
+    async def story(queue: Queue) -> None:
+        await queue.recover()
+        assert [lease.task.id for lease in await queue.lease(3)] == order
+
+    bench.run(fill)
+    bench.run(story, **off)
+
+
+def test_a_known_id_with_the_same_content_is_a_duplicate_and_with_other_content_a_revision(bench: Bench):
+    async def story(queue: Queue) -> None:
+        first, second = task("1", "one"), task("1", "two")
+        assert list(await queue.put([first, second, first, second], [])) == [
+            "queued",
+            "revised",
+            "duplicate",
+            "duplicate",
+        ]
+        assert list(await queue.put([first, second, task("1", "three")], [])) == ["duplicate", "duplicate", "revised"]
+        counts = await queue.counts()
+        assert (counts.received, counts.pending, counts.duplicates) == (3, 3, 4)
+
+    bench.run(story)
+
+
+def test_a_task_is_still_known_after_it_ended_and_after_the_queue_was_opened_again(bench: Bench):
+    async def first(queue: Queue) -> None:
+        await queue.put([task("1")], [])
+        assert list(await queue.finish([End(await only(queue), "generated", "node")])) == [True]
+
+    async def second(queue: Queue) -> None:
+        assert list(await queue.put([task("1")], [])) == ["duplicate"]
+        counts = await queue.counts()
+        assert (counts.received, counts.generated, counts.pending, counts.duplicates) == (1, 1, 0, 1)
+
+    bench.run(first)
+    bench.run(second)
+
+
+def test_a_task_without_an_id_of_its_own_is_a_duplicate_for_a_day_only(bench: Bench):
+    async def story(queue: Queue) -> None:
+        anonymous = task("task-1", id_given=False)
+        assert list(await queue.put([anonymous, anonymous], [])) == ["queued", "duplicate"]
+        bench.clock.now += 23.9 * 3600
+        assert list(await queue.put([anonymous], [])) == ["duplicate"]
+        bench.clock.now += 0.2 * 3600
+        assert list(await queue.put([anonymous, anonymous], [])) == ["queued", "duplicate"]
+        assert (await queue.counts()).received == 2
+
+    bench.run(story)
+
+
+def test_a_closed_task_is_recorded_and_never_leased(bench: Bench):
+    async def story(queue: Queue) -> None:
+        assert list(await queue.put([task("1", closed=True), task("2")], [])) == ["recorded", "queued"]
+        assert [lease.task.id for lease in await queue.lease(5)] == ["2"]
+        counts = await queue.counts()
+        assert (counts.received, counts.pending) == (1, 1)
+        assert list(await queue.put([task("1", closed=True)], [])) == ["duplicate"]
+
+    bench.run(story)
+
+
+def test_refused_elements_are_dead_letters_with_their_bytes_and_equal_bytes_are_one_with_a_count(bench: Bench):
+    async def story(queue: Any) -> None:
+        assert list(await queue.put([], [refusal(b"x"), refusal(b"x", "again"), refusal(b"y")])) == []
+        assert list(await queue.put([task("1")], [refusal(b"x")])) == ["queued"]
+        letters = await queue.dead_letters(0, 10)
+        assert [(letter.kind, letter.raw, letter.count, letter.task) for letter in letters] == [
+            ("refused", b"x", 3, None), ("refused", b"y", 1, None),
+        ]  # fmt: skip
+        counts = await queue.counts()
+        assert (counts.rejected, counts.dead, counts.failed, counts.pending) == (4, 2, 0, 1)
+
+    bench.run(story)
+
+
+def test_elements_too_large_to_keep_are_told_apart_by_id_and_reason(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([], [refusal(b"", "over 1 MB"), refusal(b"", "over 2 MB"), refusal(b"", "over 1 MB")])
+        assert [letter.count for letter in await queue.dead_letters(0, 10)] == [2, 1]
+
+    bench.run(story)
+
+
+def test_a_leased_task_is_not_leased_again_and_gives_back_what_was_put(bench: Bench):
+    async def story(queue: Queue) -> None:
+        put = task("1", "ein Text — 漢字 🚢", languages=(("en", "fr"), ("auto", "de")), due=3.5, priority=0)
+        await queue.put([put], [])
+        lease = await only(queue)
+        assert lease.task == put
+        assert (lease.starts, lease.failures) == (0, 0)
+        assert list(await queue.lease(5)) == []
+
+    bench.run(story)
+
+
+def test_an_end_counts_once_and_a_second_end_of_the_same_lease_changes_nothing(bench: Bench):
+    async def story(queue: Queue) -> None:
+        await queue.put([task("1")], [])
+        end = End(await only(queue), "reused", "node")
+        assert list(await queue.finish([end, end])) == [True, False]
+        assert list(await queue.finish([end])) == [False]
+        counts = await queue.counts()
+        assert (counts.reused, counts.pending) == (1, 0)
+
+    bench.run(story)
+
+
+def test_a_lease_that_ran_out_is_given_to_another_and_the_first_is_fenced_off(bench: Bench):
+    async def story(queue: Queue) -> None:
+        await queue.put([task("1")], [])
+        old = await only(queue)
+        bench.clock.now = old.expires + 1
+        new = await only(queue)
+        assert not await queue.begin(old)
+        assert not await queue.postpone(old, 1, "late", failure=True)
+        await queue.release([old])
+        assert list(await queue.finish([End(old, "generated"), End(new, "generated")])) == [False, True]
+
+    bench.run(story)
+
+
+def test_a_postponed_task_comes_back_when_it_is_due_with_its_failures_counted(bench: Bench):
+    async def story(queue: Queue) -> None:
+        await queue.put([task("1")], [])
+        lease = await only(queue)
+        assert await queue.begin(lease)
+        assert await queue.postpone(lease, 60, "model down", failure=False)
+        assert list(await queue.lease(1)) == []
+        assert await queue.next_due() == bench.clock.now + 60
+        bench.clock.now += 60
+        assert await queue.postpone(await only(queue), 1, "odd answer", failure=True)
+        bench.clock.now += 1
+        lease = await only(queue)
+        assert (lease.starts, lease.failures) == (1, 1)
+        assert (await queue.counts()).pending == 1
+
+    bench.run(story)
+
+
+def test_next_due_is_none_without_pending_tasks_and_now_with_a_ready_one(bench: Bench):
+    async def story(queue: Queue) -> None:
+        assert await queue.next_due() is None
+        await queue.put([task("1")], [])
+        assert await queue.next_due() == bench.clock.now
+        lease = await only(queue)
+        assert await queue.next_due() == lease.expires
+        await queue.finish([End(lease, "generated")])
+        assert await queue.next_due() is None
+
+    bench.run(story)
+
+
+def test_released_leases_are_due_at_once_and_were_no_start(bench: Bench):
+    async def story(queue: Queue) -> None:
+        await queue.put([task("1"), task("2")], [])
+        await queue.release(await queue.lease(2))
+        assert [(lease.task.id, lease.starts) for lease in await queue.lease(2)] == [("1", 0), ("2", 0)]
+
+    bench.run(story)
+
+
+def test_recover_resets_leases_and_brings_far_due_times_near(bench: Bench):
+    async def first(queue: Queue) -> None:
+        await queue.put([task("1"), task("2")], [])
+        await queue.postpone(await only(queue), 500, "wait", failure=False)
+        await only(queue)
+        bench.clock.now -= 30 * 86400
+
+    async def second(queue: Queue) -> None:
+        assert await queue.recover() == 2
+        assert [lease.task.id for lease in await queue.lease(5)] == ["2"]
+        bench.clock.now += 100
+        assert [lease.task.id for lease in await queue.lease(5)] == ["1"]
+
+    bench.run(first)
+    bench.run(second, longest_wait=100)
+
+
+def test_a_task_is_given_up_as_crashed_only_at_its_tenth_start_that_never_came_back(bench: Bench):
+    async def start_and_die(queue: Queue) -> None:
+        await queue.recover()
+        assert await queue.begin(await only(queue))
+
+    async def look(queue: Any) -> None:
+        assert await queue.recover() == 0
+        (letter,) = await queue.dead_letters(0, 5)
+        assert (letter.code, letter.id, letter.task) == ("crashed", "1", task("1"))
+        counts = await queue.counts()
+        assert (counts.failed, counts.pending, counts.received) == (1, 0, 1)
+
+    async def fill(queue: Queue) -> None:
+        await queue.put([task("1")], [])
+        for _ in range(12):
+            lease = await only(queue)
+            assert await queue.begin(lease)
+            await queue.postpone(lease, 0, "model down", failure=False)
+
+    bench.run(fill)
+    for _ in range(10):
+        bench.run(start_and_die)
+    bench.run(look)
+
+
+def test_a_failed_task_is_a_dead_letter_with_drafts_and_can_be_put_back_as_itself(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task("1")], [])
+        drafts = [{"code": "print()", "findings": [{"rule": "r"}], "generator": "composer"}]
+        end = End(await only(queue), "failed", reason="No draft was good enough.", code="no_draft", drafts=drafts)
+        assert list(await queue.finish([end])) == [True]
+        (letter,) = await queue.dead_letters(0, 5)
+        assert (letter.kind, letter.code, letter.reason, list(letter.drafts)) == (
+            "task",
+            "no_draft",
+            end.reason,
+            drafts,
+        )
+        assert letter.task == task("1")
+        assert b'"a text"' in letter.raw
+        assert await queue.dead_letter(letter.key) == letter
+        assert await queue.retry_dead([letter.key, 99]) == 1
+        counts = await queue.counts()
+        assert (counts.received, counts.failed, counts.pending, counts.dead) == (1, 0, 1, 0)
+        lease = await only(queue)
+        assert (lease.task, lease.starts, lease.failures) == (task("1"), 0, 0)
+        await queue.finish([End(lease, "generated", "node")])
+        assert list(await queue.put([task("1")], [])) == ["duplicate"]
+
+    bench.run(story)
+
+
+def test_dropped_dead_letters_stay_counted_and_refused_elements_cannot_be_retried(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task("1")], [refusal()])
+        await queue.finish([End(await only(queue), "failed", reason="r", code="c")])
+        keys = [letter.key for letter in await queue.dead_letters(0, 5)]
+        assert [letter.key for letter in await queue.dead_letters(keys[0], 5)] == keys[1:]
+        assert (
+            await queue.retry_dead([letter.key for letter in await queue.dead_letters() if letter.kind == "refused"])
+            == 0
+        )
+        assert await queue.drop_dead([*keys, *keys]) == 2
+        counts = await queue.counts()
+        assert (counts.failed, counts.rejected, counts.dead, counts.received) == (1, 1, 0, 1)
+
+    bench.run(story)
+
+
+def test_reports_are_kept_until_answered_and_given_up_at_the_fifth_error(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task("0"), task("1"), task("2")], [])
+        await queue.finish([End(await only(queue), "generated", "node")])
+        queue.set_reports(wanted=True)
+        await queue.finish(
+            [End(await only(queue), "reused", "node"), End(await only(queue), "failed", reason="r", code="c")]
+        )
+        first, second = await queue.reports(10)
+        assert first.payload == {"taskId": "1", "nodeId": "node", "status": "reused", "reason": ""}
+        assert second.payload == {"taskId": "2", "nodeId": "", "status": "failed", "reason": "r"}
+        await queue.reported([first.key], failed=False)
+        for attempts in range(5):
+            assert [(report.key, report.attempts) for report in await queue.reports(10)] == [(second.key, attempts)]
+            await queue.reported([second.key], failed=True)
+        assert list(await queue.reports(10)) == []
+
+    bench.run(story)
+
+
+def test_pruning_takes_ended_tasks_and_old_ids_but_no_counter_and_nothing_that_waits(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task(str(number)) for number in range(5)], [])
+        await queue.finish([End(lease, "generated", "node") for lease in await queue.lease(4)])
+        bench.clock.now += 8 * 86400
+        assert await queue.prune(bench.clock.now) == 4
+        assert list(await queue.put([task("0")], [])) == ["duplicate"]
+        bench.clock.now += 83 * 86400
+        await queue.prune(bench.clock.now)
+        assert list(await queue.put([task("0")], [])) == ["queued"]
+        counts = await queue.counts()
+        assert (counts.received, counts.generated, counts.pending) == (6, 4, 2)
+
+    bench.run(story)
+
+
+def test_pruning_keeps_to_numbers_too(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task(str(number)) for number in range(20)], [])
+        await queue.finish([End(lease, "generated", "node") for lease in await queue.lease(20)])
+        assert await queue.prune(bench.clock.now) == 15 + 10
+        assert len(await queue.tasks(50)) == 5
+        assert list(await queue.put([task("0"), task("19")], [])) == ["queued", "duplicate"]
+
+    bench.run(story, keep_done_at_most=5, remember_at_most=10)
+
+
+def test_a_task_that_failed_long_ago_can_be_put_back_after_pruning(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task("1")], [])
+        await queue.finish([End(await only(queue), "failed", reason="r", code="c")])
+        bench.clock.now += 200 * 86400
+        await queue.prune(bench.clock.now)
+        (letter,) = await queue.dead_letters()
+        assert await queue.retry_dead([letter.key]) == 1
+        assert (await only(queue)).task == task("1")
+
+    bench.run(story)
+
+
+def test_many_callers_at_once_each_get_their_own_answer(bench: Bench):
+    async def story(queue: Queue) -> None:
+        puts = [queue.put([task(str(number)), task(str(number // 2))], []) for number in range(0, 400, 2)]
+        answers = await asyncio.gather(*puts)
+        assert [len(answer) for answer in answers] == [2] * 200
+        kinds = [kind for answer in answers for kind in answer]
+        assert kinds.count("queued") == (await queue.counts()).received == 300 == (await queue.counts()).pending
+
+    bench.run(story)
+
+
+def test_the_oldest_pending_task_is_found_also_after_a_retry_of_an_older_one(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task("1")], [])
+        await queue.finish([End(await only(queue), "failed", reason="r", code="c")])
+        assert (await queue.counts()).oldest_pending_seconds is None
+        bench.clock.now += 10
+        await queue.put([task("2")], [])
+        bench.clock.now += 10
+        assert (await queue.counts()).oldest_pending_seconds == 10
+        await queue.retry_dead([1])
+        bench.clock.now += 10
+        await queue.finish([End(lease, "generated") for lease in await queue.lease(2) if lease.task.id == "2"])
+        assert (await queue.counts()).oldest_pending_seconds == 10
+
+    bench.run(story)
+
+
+def test_a_cancelled_caller_disturbs_nobody(bench: Bench):
+    async def story(queue: Queue) -> None:
+        waiting = asyncio.ensure_future(queue.put([task("1")], []))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        assert list(await queue.put([task("2")], [])) == ["queued"]
+        assert {lease.task.id for lease in await queue.lease(5)} >= {"2"}
+
+    bench.run(story)

@@ -1,0 +1,469 @@
+"""The queue file itself: damaged, foreign, older, newer; a full disk; a failing one; readers beside and after."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError, Unexpected
+from code_evolver.core.task import Task
+from code_evolver.edges.queue_sqlite import (
+    SqliteQueue,
+    read_days,
+    read_dead_letter,
+    read_dead_letters,
+    read_status,
+    read_tasks,
+    schema,
+    sql,
+)  # fmt: skip
+from code_evolver.edges.queue_sqlite.codec import task_from_bytes, task_to_bytes
+from code_evolver.edges.queue_sqlite.trouble import is_fatal, mapped
+from code_evolver.ports import End, Lease
+from tests.queue_helpers import Clock, refusal, task
+
+
+def tell(path: Path, story: Callable[[SqliteQueue], Any], **settings: Any) -> list[str]:
+    """Open, play the story, close; give the notices."""
+
+    async def play() -> list[str]:
+        queue = SqliteQueue.open(path, **settings)
+        try:
+            await story(queue)
+        finally:
+            await queue.close()
+        return queue.notices
+
+    return asyncio.run(asyncio.wait_for(play(), 60))
+
+
+async def nothing(_queue: SqliteQueue) -> None: ...
+
+
+def fill(path: Path, number: int = 3, **settings: Any) -> None:
+    async def story(queue: SqliteQueue) -> None:
+        await queue.put([task(str(n), f"text {n} " + "x" * 300) for n in range(number)], [refusal()])
+
+    tell(path, story, **settings)
+
+
+# ── tasks as bytes ───────────────────────────────────────────────────────────────────────────────────────────────────
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+texts = st.dictionaries(st.sampled_from(["content", "prompt", "tone"]), st.text(st.characters()), max_size=3)
+tasks = st.builds(
+    Task, id=st.text(), id_given=st.booleans(), name=st.text(), type=st.text(), fields=texts,
+    languages=st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3).map(tuple),
+    priority=st.integers(0, 2), due=st.none() | st.floats(allow_nan=False), closed=st.booleans(),
+    digest=st.text("0123456789abcdef", min_size=64, max_size=64),
+    raw=st.dictionaries(st.sampled_from(["content", "Content", "prompt", "Prompt", "x"]), json_values | st.text("ab"), max_size=4),
+)  # fmt: skip
+
+
+@given(tasks)
+@settings(max_examples=150, deadline=None)
+def test_a_task_comes_back_from_the_file_exactly_as_it_was(one: Task):
+    again = task_from_bytes(task_to_bytes(one))
+    assert again == one
+    assert list(again.raw) == list(one.raw)
+
+
+def test_a_long_text_that_stands_in_the_raw_object_is_stored_once():
+    text = "word " * 1000
+    for key in ("content", "Content"):
+        one = task("1", text, raw={"id": "1", key: text})
+        assert len(task_to_bytes(one)) < len(text) + 300
+        assert task_from_bytes(task_to_bytes(one)) == one
+
+
+# ── how it is laid out ───────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (sql.READY, "tasks_ready"), (sql.FIRST_READY, "tasks_ready"), (sql.FIRST_DELAYED, "tasks_delayed"),
+        (sql.FIRST_EXPIRY, "tasks_leased"), (sql.EXPIRED, "tasks_leased"), (sql.COME_DUE, "tasks_delayed"),
+        (sql.KNOWN_IDS[4], "seen_id"), (sql.ENDED_SINCE, "tasks_ended"), (sql.CLAMP, "tasks_delayed"),
+    ],
+)  # fmt: skip
+def test_what_runs_often_walks_an_index_and_sorts_nothing(tmp_path: Path, query: str, index: str):
+    fill(tmp_path / "queue.db")
+    with closing(sqlite3.connect(tmp_path / "queue.db")) as db:
+        plan = " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}", [1] * query.count("?")))
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_the_file_is_in_wal_mode_with_full_sync_and_our_mark(tmp_path: Path):
+    async def story(queue: SqliteQueue) -> None:
+        def look(db: sqlite3.Connection) -> list[Any]:
+            return [
+                db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "application_id")
+            ]
+
+        assert await queue._ask(look) == ["wal", 2, schema.APPLICATION_ID]
+
+    tell(tmp_path / "queue.db", story)
+
+
+# ── readers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_commands_read_beside_a_running_queue_after_it_and_before_there_is_one(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    assert read_status(path).counts.received == 0
+    assert (read_tasks(path, 5), read_dead_letters(path), read_dead_letter(path, 1), read_days(path)) == (
+        [],
+        [],
+        None,
+        [],
+    )
+    clock = Clock()
+
+    async def story(queue: SqliteQueue) -> None:
+        await queue.put([task("1"), task("2"), task("3")], [refusal()])
+        lease, failing, later = await queue.lease(3)
+        await queue.finish([End(lease, "generated", "node", usage={"tokens_in": 5, "llm_calls": 1})])
+        await queue.finish([End(failing, "failed", reason="no draft", code="no_draft")])
+        await queue.postpone(later, 60, "down", failure=False)
+        check()
+        assert read_status(path, clock.now) == await queue.status()
+        assert read_tasks(path, 2) == await queue.tasks(2)
+
+    def check() -> None:
+        found = read_status(path, clock.now)
+        assert (found.ready, found.delayed, found.leased, found.last_error) == (0, 1, 0, "no draft")
+        assert found.ended_rate == pytest.approx(2 / 60)
+        assert found.received_rate == pytest.approx(3 / 60)
+        assert '"pid": 7' in found.owner
+        assert [(row.id, row.state.name, row.node) for row in read_tasks(path, 2)] == [
+            ("3", "DELAYED", ""),
+            ("2", "FAILED", ""),
+        ]
+        assert [row.id for row in read_tasks(path, 9, pending=True)] == ["3"]
+        assert [letter.kind for letter in read_dead_letters(path)] == ["refused", "task"]
+        letter = read_dead_letter(path, 2)
+        assert letter is not None
+        assert letter.id == "2"
+        (first, second) = read_days(path)
+        assert (first.outcome, second.outcome, second.tokens_in, second.llm_calls) == ("failed", "generated", 5, 1)
+
+    tell(path, story, clock=clock, owner={"pid": 7})
+    check()
+
+
+def test_a_file_of_another_program_is_not_read(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE other (x)")
+    with pytest.raises(StoreError, match="not a queue file"):
+        read_status(path)
+
+
+# ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_a_file_that_is_no_database_is_set_aside_with_its_side_files_and_a_new_one_is_made(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    for number in (1, 2):
+        path.write_bytes(b"not a database at all" * 300)
+        Path(f"{path}-wal").write_bytes(b"leftover")
+        (notice,) = tell(path, nothing)
+        assert f"queue.db.damaged-{number}" in notice
+        assert Path(f"{path}.damaged-{number}").read_bytes().startswith(b"not a database")
+        assert Path(f"{path}.damaged-{number}-wal").read_bytes() == b"leftover"
+    fill(path)
+
+
+def test_another_programs_database_is_set_aside_untouched(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE precious (x)")
+    before = path.read_bytes()
+    (notice,) = tell(path, nothing)
+    assert "another program" in notice
+    assert Path(f"{path}.damaged-1").read_bytes() == before
+
+
+def test_a_torn_page_sets_the_file_aside_and_what_can_be_read_is_taken_over(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    fill(path, 2000)
+    content = bytearray(path.read_bytes())
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        pages = [row[0] for row in db.execute("SELECT pageno FROM dbstat WHERE name = 'bodies' AND pagetype = 'leaf'")] \
+            if has_dbstat(db) else []  # fmt: skip
+    page = pages[len(pages) // 2] if pages else len(content) // 4096 // 2
+    content[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    left: list[str] = []
+
+    async def story(queue: SqliteQueue) -> None:
+        left.extend(lease.task.id for lease in await queue.lease(5000))
+        counts = await queue.counts()
+        assert counts.received == counts.pending == len(left)
+        assert (await queue.put([task(left[0], f"text {left[0]} " + "x" * 300)], [])) == ["duplicate"]
+
+    (notice,) = tell(path, story)
+    assert "damaged" in notice
+    assert Path(f"{path}.damaged-1").exists()
+    assert 0 < len(left) < 2000
+    if pages:
+        assert len(left) > 1900
+        assert {"0", "1999"} <= set(left), "the rows on both sides of the torn page are taken over"
+
+
+def has_dbstat(db: sqlite3.Connection) -> bool:
+    return ("ENABLE_DBSTAT_VTAB",) in db.execute("PRAGMA compile_options").fetchall()
+
+
+@pytest.mark.parametrize("length", [0, 50, 100, 4096, 5000])
+def test_a_file_cut_at_any_length_never_stops_the_start(tmp_path: Path, length: int):
+    path = tmp_path / "queue.db"
+    fill(path, 50)
+    with path.open("r+b") as stream:
+        stream.truncate(length)
+    notices = tell(path, nothing)
+    assert bool(notices) == (length > 0)
+    fill(path)
+
+
+def test_a_torn_wal_costs_only_what_was_not_synced(tmp_path: Path):
+    path, copy = tmp_path / "queue.db", tmp_path / "copy.db"
+    read_wal, wal_of_copy = Path(f"{path}-wal").read_bytes, Path(f"{copy}-wal")
+
+    async def story(queue: SqliteQueue) -> None:
+        await queue.put([task("1")], [])
+        shutil.copy(path, copy)
+        whole = read_wal()
+        await queue.put([task("2")], [])
+        torn = read_wal()[:-100]
+        assert len(torn) > len(whole)
+        wal_of_copy.write_bytes(torn)
+
+    tell(path, story)
+
+    async def again(queue: SqliteQueue) -> None:
+        assert await queue.recover() == 1
+
+    assert tell(copy, again) == []
+
+
+# ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_an_older_version_is_copied_and_brought_forward_with_all_it_holds(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    fill(path)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE daily")
+        db.execute("PRAGMA user_version = 1")
+
+    async def story(queue: SqliteQueue) -> None:
+        leases = await queue.lease(5)
+        assert len(leases) == 3
+        assert all(await queue.finish([End(lease, "generated") for lease in leases]))
+
+    (notice,) = tell(path, story)
+    assert "version 1 to 2" in notice
+    with closing(sqlite3.connect(tmp_path / "queue.db.version-1-1")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM bodies").fetchone() == (3,)
+    assert tell(path, nothing) == []
+
+
+def test_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    fill(path)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="newer Code Evolver"):
+        SqliteQueue.open(path)
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.glob("*damaged*")] == []
+
+
+def test_every_older_version_has_a_migration():
+    assert set(schema.MIGRATIONS) == set(range(1, schema.VERSION))
+
+
+# ── places that cannot be written ────────────────────────────────────────────────────────────────────────────────────
+def test_a_folder_or_a_link_in_the_files_place_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("folder", "link"):
+        with pytest.raises(StoreError, match=f"{name} is no plain file"):
+            SqliteQueue.open(tmp_path / name)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def mounted(folder: Path, options: str) -> None:
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"no right to mount a small file system: {done.stderr.decode()[:100]}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if shutil.which("mount") is None:
+        pytest.skip("no mount on this system")
+    folder = tmp_path / "small"
+    mounted(folder, "size=6m")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_read_only_file_system_is_said_clearly_and_can_be_read(small_disk: Path):
+    path = small_disk / "queue.db"
+    fill(path)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(StoreError, match="cannot be written"):
+        SqliteQueue.open(path)
+    assert read_status(path).counts.pending == 3
+
+
+@pytest.mark.parametrize("reading", [False, True], ids=["alone", "beside a reader"])
+def test_a_full_disk_refuses_what_arrives_ends_what_is_in_work_and_goes_on_with_room(small_disk: Path, reading: bool):
+    path, reserve = small_disk / "queue.db", small_disk / "queue.db.reserve"
+    accepted = 20
+
+    async def story(queue: SqliteQueue) -> None:
+        await queue.put([task(f"first {number}") for number in range(20)], [])
+        leases = await queue.lease(20)
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as reader:
+            if reading:  # the -wal then cannot be written from its start again: only the reserve makes room
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM tasks").fetchone()
+            await fill_disk_and_finish(queue, leases)
+            assert not (reading and reserve.exists())
+        (small_disk / "filler").unlink()
+        (small_disk / "rest").unlink()
+        assert list(await queue.put(many("after", 50), [])) == ["queued"] * 50
+        assert reserve.stat().st_size == 1 << 20
+        counts = await queue.counts()
+        assert (counts.failed, counts.pending, counts.received) == (20, accepted + 50 - 20, accepted + 50)
+
+    async def put_until_full(queue: SqliteQueue) -> None:
+        nonlocal accepted
+        while True:
+            await queue.put(many(str(accepted), 50), [])
+            accepted += 50
+
+    async def fill_disk_and_finish(queue: SqliteQueue, leases: Sequence[Lease]) -> None:
+        (small_disk / "filler").write_bytes(b"x" * (3 << 20))
+        with pytest.raises(DiskFull, match="no room left"):
+            await put_until_full(queue)
+        counts = await queue.counts()
+        assert counts.received == counts.pending == accepted, "nothing of the refused put was kept"
+        fill_up(small_disk / "rest")
+        drafts = [{"code": "z" * 25_000}]
+        assert all(await queue.finish([End(one, "failed", reason="r", code="c", drafts=drafts) for one in leases]))
+        with pytest.raises(DiskFull):
+            await queue.put(many("while full", 1500), [])
+
+    assert tell(path, story) == []
+    assert read_status(path).counts.failed == 20
+
+
+def many(name: str, number: int) -> list[Task]:
+    return [task(f"{name} {place}", f"{name} {place}" + "y" * 2000) for place in range(number)]
+
+
+def fill_up(path: Path) -> None:
+    """Write until not one more page fits."""
+    with path.open("wb", buffering=0) as stream:
+        try:
+            while True:
+                stream.write(b"x" * 4096)
+        except OSError:
+            return
+
+
+LIMITED = """
+import asyncio, resource, sys
+from pathlib import Path
+from code_evolver.core.errors import DiskFull, StoreError
+from code_evolver.edges.queue_sqlite import SqliteQueue
+from tests.queue_helpers import task
+
+async def main():
+    queue = SqliteQueue.open(Path(sys.argv[1]), reserve_bytes=0)
+    await queue.put([task("1")], [])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    said = []
+    for number in range(3):
+        try:
+            await queue.put([task(f"big {number}", "x" * 400_000)], [])
+        except StoreError as error:
+            said.append(isinstance(error, DiskFull))
+    print(said)
+    await queue.close()
+
+asyncio.run(main())
+"""
+
+
+def test_after_an_error_of_the_disk_nothing_is_written_any_more(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])}
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], env=environment, capture_output=True, text=True,
+                          check=False, timeout=60)  # fmt: skip
+    assert done.stdout == "[False, False, False]\n", done.stderr
+    assert read_status(path).counts.received == 1
+    fill(path)
+
+
+def sqlite_error(name: str) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(name)
+    error.sqlite_errorcode = getattr(sqlite3, name)
+    error.sqlite_errorname = name
+    return error
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fatal"),
+    [
+        ("SQLITE_FULL", DiskFull, False), ("SQLITE_IOERR_FSYNC", StoreError, True), ("SQLITE_IOERR", StoreError, True),
+        ("SQLITE_CORRUPT", StoreError, True), ("SQLITE_NOTADB", StoreError, True), ("SQLITE_READONLY", StoreError, True),
+        ("SQLITE_CANTOPEN", StoreError, True), ("SQLITE_BUSY", StoreError, False), ("SQLITE_ERROR", Unexpected, False),
+    ],
+)  # fmt: skip
+def test_each_error_of_sqlite_becomes_one_of_ours(tmp_path: Path, name: str, kind: type[CodeEvolverError], fatal: bool):
+    ours = mapped(sqlite_error(name), tmp_path / "queue.db")
+    assert type(ours) is kind
+    assert ours.hint
+    assert is_fatal(ours) is fatal
+
+
+def test_a_closed_queue_says_so_instead_of_hanging(tmp_path: Path):
+    async def play() -> None:
+        queue = SqliteQueue.open(tmp_path / "queue.db")
+        await queue.close()
+        await queue.close()
+        with pytest.raises(StoreError, match="closed"):
+            await queue.put([task("1")], [])
+
+    asyncio.run(play())
+
+
+def test_one_task_that_cannot_be_stored_does_not_spoil_its_neighbours_puts(tmp_path: Path):
+    async def story(queue: SqliteQueue) -> None:
+        odd = task("odd", raw={"x": object()})
+        good, bad, other = await asyncio.gather(
+            queue.put([task("1")], []), queue.put([odd], []), queue.put([task("2")], []), return_exceptions=True
+        )
+        assert (good, other) == (["queued"], ["queued"])
+        assert isinstance(bad, Unexpected)
+        assert (await queue.counts()).received == 2
+
+    tell(tmp_path / "queue.db", story)
