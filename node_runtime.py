@@ -9,7 +9,7 @@ import os
 import sys
 
 NAMES = ("ToolChain", "ToolError", "call_llm", "call_tool", "call_tool_resilient", "call_tools_parallel")
-__all__ = list(NAMES)  # noqa: PLE0604, PLE0605 - they come by __getattr__, so that importing costs nothing
+__all__ = list(NAMES)
 
 
 def _node_file() -> str:

@@ -31,8 +31,11 @@ def make(number: int) -> Task:
     content = f"{number} " + "words of a text " * 8
     raw = {"id": identifier, "taskName": f"LLM Summarization {number}", "taskType": "Summarize", "priority": "High",
            "content": content, "status": "Pending"}  # fmt: skip
-    return Task(identifier, True, raw["taskName"], "summarize", {"content": content}, (("en", "fr"),), number % 3, None,
-                False, sha256(identifier.encode()).hexdigest(), raw)  # fmt: skip
+    return Task(
+        id=identifier, id_given=True, name=raw["taskName"], type="summarize", fields={"content": content},
+        languages=(("en", "fr"),), priority=number % 3, due=None, closed=False,
+        digest=sha256(identifier.encode()).hexdigest(), raw=raw,
+    )  # fmt: skip
 
 
 def batches(number: int) -> Iterator[list[Task]]:

@@ -46,7 +46,13 @@ class Peer:
 
     def frame(self, data: bytes, opcode: int = TEXT, *, fin: bool = True) -> bytes:
         size = len(data)
-        length = bytes([size]) if size < 126 else b"\x7e" + struct.pack("!H", size) if size < 65536 else b"\x7f" + struct.pack("!Q", size)
+        length = (
+            bytes([size])
+            if size < 126
+            else b"\x7e" + struct.pack("!H", size)
+            if size < 65536
+            else b"\x7f" + struct.pack("!Q", size)
+        )
         return bytes([opcode | (128 if fin else 0)]) + length + data
 
     async def raw(self, *frames: bytes) -> None:
@@ -56,7 +62,13 @@ class Peer:
     async def say(self, *records: object) -> None:
         """Send records, each in a frame of its own; text goes as it is."""
         for record in records:
-            data = record.encode() if isinstance(record, str) else record if isinstance(record, bytes) else json.dumps(record).encode()
+            data = (
+                record.encode()
+                if isinstance(record, str)
+                else record
+                if isinstance(record, bytes)
+                else json.dumps(record).encode()
+            )
             await self.raw(self.frame(data + b"\x1e"))
 
     async def push(self, *ids: object, target: str = "TaskHub") -> None:
@@ -64,7 +76,7 @@ class Peer:
 
     def reset(self) -> None:
         """End the socket with RST instead of FIN."""
-        import socket  # noqa: PLC0415 - only here
+        import socket
 
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -86,7 +98,7 @@ class FaultHub:
 
     def __init__(self, behave: Behaviour | None = None) -> None:
         self.negotiations: list[bytes | Callable[[Request], bytes] | None] = [http(200, NEGOTIATED)]
-        self.upgrades: list[bytes | None | bool] = [True]
+        self.upgrades: list[bytes | bool | None] = [True]
         self.handshake: bytes | None = b"{}\x1e"
         self.behave = behave
         self.requests: list[Request] = []
@@ -107,7 +119,7 @@ class FaultHub:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.current_task())  # type: ignore[arg-type]
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             method, target, _ = lines[0].split(" ")
             pairs = [line.partition(": ") for line in lines[1:] if line]
@@ -118,6 +130,8 @@ class FaultHub:
             else:
                 await self._answer(self._next(self.negotiations), request, writer)
         writer.close()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await writer.wait_closed()
 
     def _next(self, answers: list):
         return answers.pop(0) if len(answers) > 1 else answers[0]
@@ -135,9 +149,12 @@ class FaultHub:
             return
         key = request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
-        writer.write(f"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+        writer.write(
+            f"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
         peer = Peer(reader, writer)
         await self._frame(peer)  # the client's handshake
+        peer.records.clear()
         if self.handshake is None:
             await asyncio.Event().wait()
         else:

@@ -7,12 +7,12 @@ from code_evolver.core.preamble import PREAMBLE
 
 _GUARD = '\n\nif __name__ == "__main__":\n    main()\n'
 _STYLES: list[tuple[str, str, str, str]] = [
-    ("plain", "", "call_tool", '''
+    ("plain", "", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "task_id": data.get("id", "")}))
-'''),
-    ("comprehensions", "", "call_tool", '''
+"""),
+    ("comprehensions", "", "call_tool", """
 def main():
     data = json.loads(sys.stdin.read())
     words = [word.strip(".,").lower() for word in data["content"].split() if len(word) > 3]
@@ -21,8 +21,8 @@ def main():
     total = sum(size for size in lengths.values())
     result = call_tool("summarizer", " ".join(sorted(longest)) or data["content"])
     print(json.dumps({"result": result, "total": total}))
-'''),
-    ("helpers and f-strings", "", "call_tool", '''
+"""),
+    ("helpers and f-strings", "", "call_tool", """
 PREFIX = "Summary"
 
 def read():
@@ -34,15 +34,15 @@ def shape(text, *, width=40):
 def main():
     data = read()
     print(json.dumps({"result": shape(call_tool("summarizer", data["content"]))}))
-'''),
-    ("statistics", "import statistics\n", "call_tool", '''
+"""),
+    ("statistics", "import statistics\n", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     sizes = [len(part) for part in data["content"].split()] or [0]
     facts = {"mean": statistics.mean(sizes), "median": statistics.median(sizes), "spread": statistics.pstdev(sizes)}
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "facts": facts}))
-'''),
-    ("regular expressions", "import re\n", "call_tool", '''
+"""),
+    ("regular expressions", "import re\n", "call_tool", """
 SENTENCE = re.compile(r"[^.!?]+[.!?]?")
 SPACES = re.compile("[ \\t]+", re.MULTILINE | re.IGNORECASE)
 
@@ -51,7 +51,7 @@ def main():
     sentences = [found.group().strip() for found in SENTENCE.finditer(data["content"])]
     text = SPACES.sub(" ", re.sub(r"(\\w+)", r"\\1", " ".join(sentences)))
     print(json.dumps({"result": call_tool("summarizer", text), "count": len(sentences)}))
-'''),
+"""),
     ("textwrap", "import textwrap\nfrom textwrap import dedent\n", "call_tool", '''
 INTRO = dedent("""
     Summarise this:
@@ -63,20 +63,20 @@ def main():
     text = textwrap.shorten(call_tool("summarizer", INTRO + pieces[0]), width=300, placeholder="…")
     print(json.dumps({"result": textwrap.fill(text, width=70)}))
 '''),
-    ("dates", "from datetime import datetime, timedelta, timezone\n", "call_tool", '''
+    ("dates", "from datetime import datetime, timedelta, timezone\n", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     start = datetime.fromisoformat("2024-01-31T10:00:00").replace(tzinfo=timezone.utc)
     due = datetime.strptime("2024-02-01", "%Y-%m-%d") + timedelta(days=3)
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "due": due.strftime("%d.%m.%Y"), "from": start.isoformat()}))
-'''),
-    ("module datetime", "import datetime\n", "call_tool", '''
+"""),
+    ("module datetime", "import datetime\n", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     day = datetime.date(2024, 2, 29)
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "day": day.isoformat(), "week": day.isocalendar()[1]}))
-'''),
-    ("collections", "from collections import Counter, defaultdict, deque\n", "call_tool", '''
+"""),
+    ("collections", "from collections import Counter, defaultdict, deque\n", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     counts = Counter(data["content"].lower().split())
@@ -86,8 +86,8 @@ def main():
     last = deque(data["content"].split(), maxlen=3)
     last.appendleft("first")
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "groups": {str(k): v for k, v in groups.items()}}))
-'''),
-    ("type hints", "from typing import Any, Optional\nfrom collections.abc import Iterable, Mapping\n", "call_tool", '''
+"""),
+    ("type hints", "from typing import Any, Optional\nfrom collections.abc import Iterable, Mapping\n", "call_tool", """
 LIMIT: int = 5
 Row = dict[str, Any]
 
@@ -98,8 +98,8 @@ def main() -> None:
     data: Mapping[str, Any] = json.load(sys.stdin)
     word: str | None = first(data["content"].split()[:LIMIT])
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "word": word}))
-'''),
-    ("try around a tool", "", "ToolError, call_tool", '''
+"""),
+    ("try around a tool", "", "ToolError, call_tool", """
 def main():
     data = json.load(sys.stdin)
     try:
@@ -111,16 +111,16 @@ def main():
         print(json.dumps({"result": text}))
     finally:
         sys.stderr.write("done\\n")
-'''),
-    ("tool name in a constant", "", "call_tool", '''
+"""),
+    ("tool name in a constant", "", "call_tool", """
 TOOL = "summarizer"
 OPTIONS = {"length": "short", "keep_names": True}
 
 def main():
     data = json.load(sys.stdin)
     print(json.dumps({"result": call_tool(TOOL, data["content"], **OPTIONS)}))
-'''),
-    ("parallel tuples", "", "ToolError, call_tools_parallel", '''
+"""),
+    ("parallel tuples", "", "ToolError, call_tools_parallel", """
 def main():
     data = json.load(sys.stdin)
     results = call_tools_parallel([("summarizer", data["content"]), ("quick_translator", data["content"], {"target_language": "fr"})])
@@ -129,8 +129,8 @@ def main():
             raise item
     short, french = results
     print(json.dumps({"result": short, "translations": {"fr": french}}))
-'''),
-    ("parallel built by append", "", "call_tool, call_tools_parallel", '''
+"""),
+    ("parallel built by append", "", "call_tool, call_tools_parallel", """
 TRANSLATOR = "quick_translator"
 
 def main():
@@ -141,25 +141,25 @@ def main():
     texts = call_tools_parallel(calls)
     names = [pair["to"] for pair in data.get("translationLanguages", [])]
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "translations": dict(zip(names, map(str, texts)))}))
-'''),
-    ("parallel dicts", "", "call_tools_parallel", '''
+"""),
+    ("parallel dicts", "", "call_tools_parallel", """
 def main():
     data = json.load(sys.stdin)
     calls = [{"tool": "quick_translator", "prompt": data["content"], "target_language": code} for code in ("de", "fr", "es")]
     print(json.dumps({"result": [str(text) for text in call_tools_parallel(calls)]}))
-'''),
-    ("chain", "", "ToolChain", '''
+"""),
+    ("chain", "", "ToolChain", """
 def main():
     data = json.load(sys.stdin)
     chain = ToolChain().call("summarizer", data["content"]).then("quick_translator", "Short: {result}", target_language="de")
     print(json.dumps({"result": chain.get()}))
-'''),
-    ("resilient", "", "call_tool_resilient", '''
+"""),
+    ("resilient", "", "call_tool_resilient", """
 def main():
     data = json.load(sys.stdin)
     print(json.dumps({"result": call_tool_resilient("summarizer", data["content"], attempts=2, tags=("summary",))}))
-'''),
-    ("walrus and while", "", "call_tool", '''
+"""),
+    ("walrus and while", "", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     rest, parts = data["content"], []
@@ -173,24 +173,24 @@ def main():
     if (count := len(parts)) > 3:
         parts = parts[:count]
     print(json.dumps({"result": call_tool("summarizer", "".join(parts))}))
-'''),
-    ("lambda as key", "from operator import itemgetter\n", "call_tool", '''
+"""),
+    ("lambda as key", "from operator import itemgetter\n", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     rows = [{"word": word, "size": len(word)} for word in data["content"].split()]
     rows.sort(key=lambda row: (-row["size"], row["word"]))
     best = sorted(rows, key=itemgetter("size"), reverse=True)[:2]
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "best": best, "top": max(rows, key=lambda r: r["size"], default=None)}))
-'''),
-    ("ternaries and unpacking", "", "call_tool", '''
+"""),
+    ("ternaries and unpacking", "", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     text = data["content"] if isinstance(data.get("content"), str) else ""
     first, *others = text.split() or [""]
     kind = "long" if len(others) > 10 else "short" if others else "tiny"
     print(json.dumps({**{"result": call_tool("summarizer", text)}, "kind": kind, "first": first}, ensure_ascii=False, indent=2))
-'''),
-    ("nested functions", "", "call_tool", '''
+"""),
+    ("nested functions", "", "call_tool", """
 def main():
     data = json.load(sys.stdin)
     count = 0
@@ -202,8 +202,8 @@ def main():
 
     parts = [tell("a", 1, x=2), tell("b")]
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "parts": parts, "count": count}))
-'''),
-    ("sets and dicts", "", "call_tool", '''
+"""),
+    ("sets and dicts", "", "call_tool", """
 STOP = frozenset({"the", "a"})
 
 def main():
@@ -215,8 +215,8 @@ def main():
     table.setdefault("x", []) or table.pop("x", None)
     del table["extra"]
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "table": table}))
-'''),
-    ("with stdin", "", "call_tool", '''
+"""),
+    ("with stdin", "", "call_tool", """
 def main():
     with sys.stdin as stream:
         data = json.loads(stream.read() or "{}")
@@ -224,8 +224,8 @@ def main():
         raise ValueError("The input must be an object.")
     sys.stdout.write(json.dumps({"result": call_tool("summarizer", data["content"])}) + "\\n")
     sys.stdout.flush()
-'''),
-    ("format on a literal", "", "call_tool", '''
+"""),
+    ("format on a literal", "", "call_tool", """
 TEMPLATE = "Please summarise in {count} sentences: {text}"
 
 def main():
@@ -233,15 +233,15 @@ def main():
     prompt = TEMPLATE.format(count=3, text=data["content"])
     label = "{:>10}|{0!r}".replace("{0!r}", "{}").upper() and "{0:>{1}}".format("x", 5)
     print(json.dumps({"result": call_tool("summarizer", prompt), "label": label, "old": "%s-%03d" % ("a", 7)}))
-'''),
-    ("exit status from main", "from html import escape, unescape\nimport unicodedata\n", "call_tool", '''
+"""),
+    ("exit status from main", "from html import escape, unescape\nimport unicodedata\n", "call_tool", """
 def main() -> int:
     data = json.load(sys.stdin)
     text = unicodedata.normalize("NFC", unescape(escape(data["content"])))
     print(json.dumps({"result": call_tool("summarizer", text)}))
     return 0
-'''),
-    ("table of tools", "", "call_tool", '''
+"""),
+    ("table of tools", "", "call_tool", """
 TOOLS = {"short": "summarizer", "long": "content_generator"}
 
 def main():
@@ -250,7 +250,7 @@ def main():
     for key, tool in TOOLS.items():
         results[key] = call_tool(tool, data["content"])
     print(json.dumps({"result": results[data.get("style", "short")], "all": results}))
-'''),
+"""),
     ("helper that calls", "import math\nimport itertools\nfrom functools import reduce, partial\n", "call_tool", '''
 def ask(tool, text, **options):
     """Ask one tool."""
@@ -262,7 +262,7 @@ def main():
     tenth = partial(round, ndigits=1)
     print(json.dumps({"result": ask("summarizer", data["content"]), "other": ask(tool="quick_translator", text="x"), "area": tenth(area)}))
 '''),
-    ("match on values", "import string\n", "call_tool, call_llm", '''
+    ("match on values", "import string\n", "call_tool, call_llm", """
 def describe(value):
     match value:
         case None:
@@ -280,8 +280,8 @@ def describe(value):
 def main():
     data = json.load(sys.stdin)
     print(json.dumps({"result": call_tool("summarizer", data["content"]), "what": describe(data), "why": call_llm("Why?", tier="fast")}))
-'''),
-    ("generators and shadowed names", "", "call_tool", '''
+"""),
+    ("generators and shadowed names", "", "call_tool", """
 def pieces(input, size=10):
     for start in range(0, len(input), size):
         yield input[start:start + size]
@@ -293,8 +293,8 @@ def main():
     assert isinstance(data["content"], str), "content must be text"
     parts = list(pieces(data["content"]))
     print(json.dumps({"result": call_tool("summarizer", "".join(parts)), "task_id": id, "number": len(parts)}))
-'''),
-    ("careful about input", "", "ToolError, call_tool", '''
+"""),
+    ("careful about input", "", "ToolError, call_tool", """
 def fail(code, message, status):
     print(json.dumps({"success": False, "error": {"code": code, "message": message}}))
     sys.exit(status)
@@ -313,7 +313,7 @@ def main():
 
 def getattr_line(error):
     return error.lineno if isinstance(error, json.JSONDecodeError) else 0
-'''),
+"""),
 ]  # fmt: skip
 
 

@@ -30,12 +30,18 @@ class Listening:
         self.faults: list[Exception] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.asked = asyncio.Event()
+        """Something has been handed to `receive`."""
         self.hub = HubListener(
-            HubSettings(**{"keep_alive_seconds": 5.0, **settings}), receive=self._receive, emit=self._emit, random=lambda: 0.0
+            HubSettings(**{"keep_alive_seconds": 5.0, **settings}),
+            receive=self._receive,
+            emit=self._emit,
+            random=lambda: 0.0,
         )
         self.task: asyncio.Task[None] | None = None
 
     async def _receive(self, batch: Sequence[Received]) -> Sequence[dict | None]:
+        self.asked.set()
         await self.gate.wait()
         if self.faults:
             raise self.faults.pop(0)
@@ -63,7 +69,9 @@ class Listening:
                     if self.task.done():
                         self.task.result()
                     self.changed.clear()
-                    await asyncio.wait([asyncio.ensure_future(self.changed.wait()), self.task], return_when="FIRST_COMPLETED")
+                    await asyncio.wait(
+                        [asyncio.ensure_future(self.changed.wait()), self.task], return_when="FIRST_COMPLETED"
+                    )
         except TimeoutError:
             pytest.fail(f"waited in vain; {self.events[-5:]}, {len(self.received)} received")
 

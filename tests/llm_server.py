@@ -60,12 +60,19 @@ class LlamaServer:
     """A running server; kill() ends it as a crash would."""
 
     def __init__(self, port: int = 0, *options: str) -> None:
-        command = [str(HOME / "v" / "bin" / "python"), str(RIG / "serve_llamacpp.py"), str(HOME / "tiny.gguf"), str(port)]
+        command = [
+            str(HOME / "v" / "bin" / "python"),
+            str(RIG / "serve_llamacpp.py"),
+            str(HOME / "tiny.gguf"),
+            str(port),
+        ]
         self._process = subprocess.Popen(
             [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
         )
         said: queue.Queue[str] = queue.Queue()
-        self._reader = threading.Thread(target=lambda: [said.put(line) for line in self._process.stdout or ()], daemon=True)
+        self._reader = threading.Thread(
+            target=lambda: [said.put(line) for line in self._process.stdout or ()], daemon=True
+        )
         self._reader.start()
         try:
             self.url = said.get(timeout=30).split()[1]

@@ -110,6 +110,10 @@ def _changes(node):
                 yield "drop a statement", lambda at=index: node.body.__setitem__(at, ast.Pass())
     if isinstance(node, ast.If):
         yield "negate a condition", lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
+    yield from _changes_of_expressions(node)
+
+
+def _changes_of_expressions(node):
     if isinstance(node, ast.IfExp):
         yield "swap the branches", lambda: _swap(node, "body", "orelse")
     if isinstance(node, ast.Compare) and isinstance(
@@ -125,15 +129,15 @@ def _changes(node):
         }
         yield "another comparison", lambda: node.ops.__setitem__(0, opposite[type(node.ops[0])]())
     if isinstance(node, ast.BoolOp):
-        yield "drop half a condition", lambda: node.values.pop()
+        yield "drop half a condition", node.values.pop
     if isinstance(node, ast.Tuple) and len(node.elts) == 2:
-        yield "swap a pair", lambda: node.elts.reverse()
+        yield "swap a pair", node.elts.reverse
     if isinstance(node, ast.Dict) and len(node.keys) > 1:
         for index in range(len(node.keys)):
             yield "drop a key", lambda at=index: (node.keys.pop(at), node.values.pop(at))
-        yield "swap two values", lambda: node.values.reverse()
+        yield "swap two values", node.values.reverse
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "call_tool" and node.keywords:
-        yield "drop an argument", lambda: node.keywords.pop()
+        yield "drop an argument", node.keywords.pop
 
 
 def _swap(node, first, second):

@@ -31,16 +31,28 @@ class OddServer:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
     connections: int = 0
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection."""
+        self.connections += 1
+        self._serving.add(asyncio.ensure_future(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while not writer.is_closing():
-                request = await _read(reader)
-                if request is None:
-                    break
-                await self._answer(request, writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while not writer.is_closing():
+                    await self._answer(await _read(reader), writer)
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.wait_for(asyncio.gather(*self._serving, return_exceptions=True), 10)
 
     async def _answer(self, request: Seen, writer: asyncio.StreamWriter) -> None:
         if request.method == "GET":
@@ -52,7 +64,7 @@ class OddServer:
         await turn(request, writer)
 
 
-async def _read(reader: asyncio.StreamReader) -> Seen | None:
+async def _read(reader: asyncio.StreamReader) -> Seen:
     head = await reader.readuntil(b"\r\n\r\n")
     first, *rest = head.decode().split("\r\n")
     method, path, _ = first.split(" ", 2)
@@ -62,15 +74,16 @@ async def _read(reader: asyncio.StreamReader) -> Seen | None:
 
 
 @contextlib.asynccontextmanager
-async def odd_server(*turns: Turn, models: Turn | None = None) -> AsyncIterator[OddServer]:
+async def odd_server(*turns: Turn, models: Turn | None = None, port: int = 0) -> AsyncIterator[OddServer]:
     """Run one for a test."""
     odd = OddServer(turns, models)
-    server = await asyncio.start_server(odd._serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(odd.accept, "127.0.0.1", port)
     odd.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield odd
     finally:
         server.close()
+        await odd.close()
 
 
 def raw(status: int, body: bytes, headers: str = "") -> Turn:

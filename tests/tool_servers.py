@@ -1,16 +1,32 @@
 """A real little HTTP server for the tests of HTTP tools: answers as LibreTranslate or EasyNMT do, or misbehaves."""
 
 import json
+import os
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Server(ThreadingHTTPServer):
+    """Knows its manner and remembers what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, manner):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.manner = manner
+        self.seen: list[tuple[str, dict[str, object], dict[str, str]]] = []
+        self.released = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
 
 
 class Handler(BaseHTTPRequestHandler):
     """Records each request and answers in the server's manner."""
 
     protocol_version = "HTTP/1.1"
+    server: Server
 
     def do_POST(self):
         length = int(self.headers.get("Content-Length", 0))
@@ -25,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format, *args):
+    def log_message(self, *arguments):
         pass
 
 
@@ -63,10 +79,7 @@ MANNERS = {
 @contextmanager
 def translator(manner):
     """Serve on a free port of this machine; `server.seen` has (path, body, headers) of each request."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.manner, server.seen, server.released = manner, [], threading.Event()
-    server.url = f"http://127.0.0.1:{server.server_port}"
+    server = Server(manner)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -80,8 +93,6 @@ def translator(manner):
 
 def alive(pid, seconds=5.0):
     """Say whether a process is still there after at most `seconds` of waiting for its end."""
-    import os  # only here
-
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -89,9 +100,8 @@ def alive(pid, seconds=5.0):
         except ProcessLookupError:
             return False
         try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-                if file.read().rpartition(")")[2].split()[0] == "Z":
-                    return False
+            if Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
+                return False
         except OSError:
             return False
         threading.Event().wait(0.02)

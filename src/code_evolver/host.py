@@ -156,12 +156,12 @@ def _run(main_py: Path, code: bytes, doors: Doors, answer: Answerer | None) -> R
 def _allow_guarded(folder: Path, detail: str, doors: Doors) -> None:
     """Say that there is no wall here; refuse what a model wrote unless that was allowed."""
     allowed = doors.environment.get("CODE_EVOLVER_ISOLATION") == "guarded"
-    generator = {}
+    generator: Any = None
     try:
-        generator = read_record(folder).get("generator") or {}
+        generator = read_record(folder).get("generator")
     except NodeChanged:
         doors.say("The node has no record that says who wrote it.")
-    if not allowed and (not isinstance(generator, dict) or generator.get("kind") not in {"composer", "copy"}):
+    if not allowed and (not isinstance(generator, dict) or str(generator.get("kind")) not in {"composer", "copy"}):
         raise NodeError(
             f"This machine reaches the level guarded only ({detail}), and a model wrote this node.",
             "Allow it with CODE_EVOLVER_ISOLATION=guarded if you trust it.",

@@ -57,8 +57,8 @@ class NodeShelf:
         for notice in self._index.notices:
             self._emit("notice", message=notice)
         mended = self._index.mend_registry()
-        if mended and not mended.endswith("missing") and not registered:
-            self._emit("notice", message=f"{mended}; it was made anew from nodes/")
+        if mended and not registered and "missing" not in mended:
+            self._emit("notice", message=f"{mended} It was made anew from nodes/.")
         return registered
 
     def reconcile(self) -> int:

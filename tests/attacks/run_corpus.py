@@ -21,10 +21,7 @@ from code_evolver.edges.trial import ChildTrials  # noqa: E402
 from tests.attacks.corpus import Attack, read  # noqa: E402
 
 CANARY = "the canary sings"
-PRELOAD = (
-    "os io codecs linecache tokenize fileinput mmap importlib.machinery ctypes socket _socket urllib.request pty subprocess "
-    "threading multiprocessing resource fcntl time signal pwd tempfile _posixshmem _io"
-).split()
+PRELOAD = ["os", "io", "codecs", "linecache", "tokenize", "fileinput", "mmap", "importlib.machinery", "ctypes", "socket", "_socket", "urllib.request", "pty", "subprocess", "threading", "multiprocessing", "resource", "fcntl", "time", "signal", "pwd", "tempfile", "_posixshmem", "_io"]
 LIMITS = Limits(wall=4, cpu=2, memory=1 << 30)
 
 

@@ -20,6 +20,7 @@ def sqlite(folder: Path, clock: Clock, **settings: Any) -> SqliteQueue:
 
 
 FACTORIES = {"sqlite": sqlite}
+KEEPS_TO_THE_PORT: list[type[Queue]] = [SqliteQueue]  # mypy holds each implementation against the port
 
 
 class Bench:

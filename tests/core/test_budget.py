@@ -11,7 +11,13 @@ def test_an_account_adds_what_servers_count():
     account = charge(charge(Account(), Usage(10, 5, 1.5, 0.5)), Usage(1, 2, 0.25))
     assert account == Account(2, 11, 7, 1.75, 0.5)
     assert account.tokens == 18
-    assert account.as_dict() == {"llm_calls": 2, "tokens_in": 11, "tokens_out": 7, "llm_seconds": 1.75, "llm_load_seconds": 0.5}
+    assert account.as_dict() == {
+        "llm_calls": 2,
+        "tokens_in": 11,
+        "tokens_out": 7,
+        "llm_seconds": 1.75,
+        "llm_load_seconds": 0.5,
+    }
 
 
 def test_what_a_server_does_not_count_is_guessed_from_the_texts():

@@ -3,7 +3,9 @@ import pytest
 from code_evolver.core.keys import by_folded_key, first, fold
 
 
-@pytest.mark.parametrize("key", ["llmTaskType", "LLMTaskType", "lLMTaskType", "llm_task_type", "llm-task-type", "LLM TASK TYPE"])
+@pytest.mark.parametrize(
+    "key", ["llmTaskType", "LLMTaskType", "lLMTaskType", "llm_task_type", "llm-task-type", "LLM TASK TYPE"]
+)
 def test_any_casing_folds_to_one_key(key):
     assert fold(key) == "llmtasktype"
 

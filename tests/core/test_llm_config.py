@@ -6,7 +6,13 @@ from code_evolver.core.errors import ConfigurationError
 from code_evolver.core.llm_config import Backend, ModelRef, Timeouts, combine, from_environment, read_config
 
 LOCAL = {"type": "ollama", "base_url": "http://localhost:11434"}
-CLOUD = {"type": "openai", "base_url": "https://api.example.com/v1/", "api_key_env": "KEY", "context": 8192, "timeouts": {"read": 30}}
+CLOUD = {
+    "type": "openai",
+    "base_url": "https://api.example.com/v1/",
+    "api_key_env": "KEY",
+    "context": 8192,
+    "timeouts": {"read": 30},
+}
 
 
 def test_the_mapping_of_the_contract_is_read():
@@ -35,7 +41,11 @@ def test_the_mapping_of_the_contract_is_read():
         ({"backends": {"a": {**LOCAL, "context": True}}}, "llm.backends.a.context", "8192"),
         ({"backends": {"a": {**LOCAL, "timeouts": {"reed": 3}}}}, "unknown key 'reed'", "nearest: read"),
         ({"backends": {"a": {**LOCAL, "timeouts": {"read": -3}}}}, "llm.backends.a.timeouts.read", "600"),
-        ({"backends": {"a": {**LOCAL, "api_key_env": "A", "api_key_file": "B"}}}, "both api_key_env and api_key_file", "one"),
+        (
+            {"backends": {"a": {**LOCAL, "api_key_env": "A", "api_key_file": "B"}}},
+            "both api_key_env and api_key_file",
+            "one",
+        ),
         ({"backends": {"a/b": LOCAL}}, "may not be empty or hold a slash", "local"),
         ({"backends": {"a": "x"}}, "llm.backends.a is a string, not a mapping", ""),
         ({"backends": []}, "llm.backends is a list", ""),
@@ -52,7 +62,7 @@ def test_the_mapping_of_the_contract_is_read():
 def test_a_mistake_is_named_with_what_to_write(llm, words, hint):
     with pytest.raises(ConfigurationError) as caught:
         read_config(llm)
-    assert words.replace("a string", "text") in caught.value.message or words in caught.value.message
+    assert words in caught.value.message
     assert hint in caught.value.hint
 
 

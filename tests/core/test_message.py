@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, Message, read_message, receipt
-from code_evolver.core.task import CONTENT_FIELDS, Refusal, Task, node_input
-from code_evolver.ports import Put
+from code_evolver.core.task import CONTENT_FIELDS, Put, Refusal, Task, node_input
 
 TASK = {"id": "a", "taskName": "Summarize notes", "llmTaskType": "summarize", "content": "Some notes."}
 OTHER = {"id": "b", "taskName": "Translate sign", "llmTaskType": "translate", "content": "Wet paint."}
@@ -34,8 +33,14 @@ FORMS: dict[str, tuple[Sequence[Any], list[str]]] = {
     "JSON text inside data": ([{"data": json.dumps([TASK])}], ["a"]),
     "a list of JSON texts": ([[json.dumps(TASK), json.dumps(OTHER)]], ["a", "b"]),
     "mock-data hub, a task": ([{"context": "X", "method": "GET", "path": "/t", "timestamp": 1, "data": TASK}], ["a"]),
-    "mock-data hub, a list": ([{"context": "X", "method": "GET", "path": "/t", "timestamp": 1, "data": [TASK, OTHER]}], ["a", "b"]),
-    "mock-data hub, tasks": ([{"context": "X", "method": "GET", "path": "/t", "timestamp": 1, "data": {"tasks": [TASK]}}], ["a"]),
+    "mock-data hub, a list": (
+        [{"context": "X", "method": "GET", "path": "/t", "timestamp": 1, "data": [TASK, OTHER]}],
+        ["a", "b"],
+    ),
+    "mock-data hub, tasks": (
+        [{"context": "X", "method": "GET", "path": "/t", "timestamp": 1, "data": {"tasks": [TASK]}}],
+        ["a"],
+    ),
     "mock-data hub, nothing": ([{"context": "X", "method": "GET", "path": "/t", "timestamp": 1, "data": None}], []),
     "a map of id to task": ([{"x": {"taskName": "Summarize a"}, "y": {"taskName": "Summarize b"}}], ["x", "y"]),
     "a map, own ids win": ([{"x": TASK, "y": OTHER}], ["a", "b"]),
@@ -58,6 +63,11 @@ FORMS: dict[str, tuple[Sequence[Any], list[str]]] = {
     "empty JSON list": (["[]"], []),
     "a task with a field called data": ([{**TASK, "data": {"x": 1}}], ["a"]),
     "a weak task with odd data": ([{"id": "w", "type": "summarize", "data": {"x": 1}}], ["w"]),
+    "a weak task with deep odd data": (
+        [{"id": "w", "type": "x", "data": json.loads('{"a":' * 12 + "1" + "}" * 12)}],
+        ["w"],
+    ),
+    "a weak task with lists of odd data": ([{"id": "w", "type": "x", "data": [[1], ["y"]]}], ["w"]),
     "a task with a field called tasks": ([{**TASK, "tasks": ["one", "two"]}], ["a"]),
 }
 
@@ -72,6 +82,8 @@ def test_every_form_of_a_message_gives_its_tasks(form):
 REFUSED: dict[str, tuple[Sequence[Any], str]] = {
     "plain text": (["hello"], "no JSON"),
     "broken JSON": (['{"id": 1,'], "no JSON"),
+    "broken JSON in braces": (["{id: 1}"], "no JSON"),
+    "JSON text of plain text": (['"hello"'], "no JSON"),
     "a number": ([5], "a number, not a task"),
     "a truth value": ([True], "true or false, not a task"),
     "an object that says nothing": ([{"id": 7, "colour": "red"}], "neither a type, nor a name, nor content"),
@@ -98,7 +110,10 @@ def test_an_element_that_is_no_task_is_refused_with_its_bytes(form):
 def test_a_bad_element_costs_only_itself():
     message = read_message([[TASK, 5, OTHER, {"id": 9}]])
     assert ids(message) == ["a", "b"]
-    assert [(refusal.index, refusal.id, refusal.raw) for refusal in message.refusals] == [(1, "", b"5"), (3, "9", b'{"id":9}')]
+    assert [(refusal.index, refusal.id, refusal.raw) for refusal in message.refusals] == [
+        (1, "", b"5"),
+        (3, "9", b'{"id":9}'),
+    ]
     assert message.elements == 4
 
 
@@ -182,7 +197,14 @@ def test_a_receipt_over_24_kilobytes_counts_in_the_place_of_lists(count, letters
     tasks = made(count, letters)
     puts: list[Put] = ["queued"] * len(tasks)
     answer = receipt(tasks, puts, [])
-    assert answer == {"received": True, "accepted": count, "duplicates": 0, "rejected": 0, "errors": 0, "ids_omitted": True}
+    assert answer == {
+        "received": True,
+        "accepted": count,
+        "duplicates": 0,
+        "rejected": 0,
+        "errors": 0,
+        "ids_omitted": True,
+    }
 
 
 def test_a_receipt_with_lists_is_never_over_the_limit():

@@ -81,7 +81,12 @@ def test_an_answer_without_a_whole_program_says_what_is_missing(text, rule):
 
 
 words = st.text(alphabet=st.characters(codec="utf-8"), max_size=120)
-pieces = st.lists(st.one_of(words, st.sampled_from(["```", "```python\n", "\n", "<think>", "</think>", "{", "}", '"', "x = 1\n", "\r"])), max_size=12)
+pieces = st.lists(
+    st.one_of(
+        words, st.sampled_from(["```", "```python\n", "\n", "<think>", "</think>", "{", "}", '"', "x = 1\n", "\r"])
+    ),
+    max_size=12,
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -191,7 +196,7 @@ def test_a_plan_that_fits_the_schema_is_read(value):
 
 
 def test_long_answers_are_read_in_time(benchmark_seconds=5):
-    import time  # noqa: PLC0415 - only here
+    import time
 
     begun = time.perf_counter()
     read_code("```\n" * 20_000)

@@ -11,7 +11,20 @@ from code_evolver.core.errors import ModelUnavailable
 from code_evolver.core.retry import LOADING_SECONDS, NextModel, Stop, Wait, decide, floor_of
 
 NOW = 1_700_000_000.0
-NEVER = ["quota", "auth", "model", "path", "context", "schema", "parameter", "filter", "request", "mismatch", "truncated", "down"]
+NEVER = [
+    "quota",
+    "auth",
+    "model",
+    "path",
+    "context",
+    "schema",
+    "parameter",
+    "filter",
+    "request",
+    "mismatch",
+    "truncated",
+    "down",
+]
 AGAIN = {"connect": 3, "read": 3, "server": 4, "rate": 5, "timeout": 1, "odd": 2, "empty": 2}
 kinds = st.sampled_from([*NEVER, *AGAIN, "loading"])
 
@@ -43,7 +56,9 @@ def test_loading_is_waiting_until_it_takes_too_long():
     late = decide(Failure("loading"), 1, NOW, 1.0, waits=30, waiting_since=NOW - 60)
     assert first == Wait(0.5, counts=False)
     assert late == Wait(10.0, counts=False)
-    assert decide(Failure("loading"), 1, NOW, 0.5, waits=99, waiting_since=NOW - LOADING_SECONDS) == NextModel(down=True)
+    assert decide(Failure("loading"), 1, NOW, 0.5, waits=99, waiting_since=NOW - LOADING_SECONDS) == NextModel(
+        down=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def test_a_word_with_one_foreign_letter_is_not_the_word_without_it():
         ({"content": "x", "translationLanguages": ["fr"]}, "summarize+translations:content"),
         ({"tone": "warm", "content": "x"}, "summarize:content,tone"),
         ({}, "summarize:content"),
+        ({"tone": "warm"}, "summarize:content,tone"),
         ({"content": "", "prompt": "x"}, "summarize:prompt"),
         ({"content": None, "tenant": "t", "priority": "high"}, "summarize:content"),
     ],
@@ -89,7 +90,13 @@ def test_the_program_key_is_type_translations_and_fields(fields, key):
      {"lLMId": "X"}, {"taskName": "Summarize invoice 12 of 3 May 2025"}, {"taskName": "invoice"}],
 )  # fmt: skip
 def test_languages_texts_ids_numbers_and_dates_do_not_change_the_key(change):
-    one = {"id": 1, "taskName": "Summarize invoice 11", "llmTaskType": "summarize", "content": "x", "translationLanguages": ["fr"]}
+    one = {
+        "id": 1,
+        "taskName": "Summarize invoice 11",
+        "llmTaskType": "summarize",
+        "content": "x",
+        "translationLanguages": ["fr"],
+    }
     tasks = read_message([[one, {**one, **change}]]).tasks
     assert node_key(tasks[0]) == node_key(tasks[1])
 

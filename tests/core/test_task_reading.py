@@ -103,7 +103,15 @@ def test_halves_of_surrogate_pairs_never_reach_a_name_an_id_or_a_text():
 
 @pytest.mark.parametrize(
     ("given", "wanted"),
-    [("x", "x"), (5, "5"), (1.5, "1.5"), (True, "true"), (["a", 2], "a\n2"), ({"b": 1, "a": [2]}, '{"a":[2],"b":1}'), ("", "")],
+    [
+        ("x", "x"),
+        (5, "5"),
+        (1.5, "1.5"),
+        (True, "true"),
+        (["a", 2], "a\n2"),
+        ({"b": 1, "a": [2]}, '{"a":[2],"b":1}'),
+        ("", ""),
+    ],
 )
 def test_content_of_any_kind_becomes_text(given, wanted):
     assert read(content=given).fields == {"content": wanted}
@@ -151,7 +159,9 @@ def test_a_due_date_is_read_or_left_out(given, wanted):
     assert read(dueDate=given).due == wanted
 
 
-@pytest.mark.parametrize(("given", "wanted"), [("High", 0), ("medium", 1), ("LOW", 2), ("odd", 1), (17, 1), (None, 1), ([], 1)])
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("High", 0), ("medium", 1), ("LOW", 2), ("odd", 1), (17, 1), (None, 1), ([], 1)]
+)
 def test_an_odd_priority_is_medium(given, wanted):
     assert read(priority=given).priority == wanted
 
@@ -201,7 +211,9 @@ def test_many_or_long_keys_are_read_as_well():
     assert read(**{"k" * 5000: 1, **{f"f{number}": 1 for number in range(300)}}).id == "t1"
 
 
-@pytest.mark.parametrize("found", [{}, {"id": 1}, {"id": 1, "taskName": None, "type": None}, {"id": 1, "priority": "high"}])
+@pytest.mark.parametrize(
+    "found", [{}, {"id": 1}, {"id": 1, "taskName": None, "type": None}, {"id": 1, "priority": "high"}]
+)
 def test_an_object_that_says_nothing_is_no_task(found):
     assert isinstance(read_task(found), str)
     assert not looks_like_task(found)

@@ -25,16 +25,16 @@ class PlainClient:
     async def send(self, record: dict[str, Any]) -> None:
         await self.socket.send(signalr.encode(record).decode())
 
-    async def raw(self, timeout: float = 10.0) -> bytes:
-        async with asyncio.timeout(timeout):
+    async def raw(self, seconds: float = 10.0) -> bytes:
+        async with asyncio.timeout(seconds):
             while not self._records:
                 data = await self.socket.recv()
                 self._records += self._splitter.feed(data if isinstance(data, bytes) else data.encode())
         return self._records.pop(0)
 
-    async def next(self, timeout: float = 10.0) -> dict[str, Any]:
+    async def next(self, seconds: float = 10.0) -> dict[str, Any]:
         while True:
-            record: dict[str, Any] = json.loads(await self.raw(timeout))
+            record: dict[str, Any] = json.loads(await self.raw(seconds))
             if record != {"type": signalr.PING}:
                 return record
 
@@ -48,7 +48,9 @@ class PlainClient:
 
 
 @asynccontextmanager
-async def connected(url: str, token: str = "", handshake: str = '{"protocol":"json","version":1}') -> AsyncIterator[PlainClient]:
+async def connected(
+    url: str, token: str = "", handshake: str = '{"protocol":"json","version":1}'
+) -> AsyncIterator[PlainClient]:
     """Negotiate, open, shake hands (the answer is the client's first record where it was an error)."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with httpx.AsyncClient(headers=headers) as http:

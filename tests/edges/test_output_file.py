@@ -46,7 +46,10 @@ def test_a_new_file_is_an_empty_array_at_once(place, clock):
 
 def test_tasks_stand_as_received_in_order(place, clock):
     output = OutputFile.open(*place, clock=clock)
-    tasks = [{"id": 1, "Name": "é😀", "nested": {"a": [None, 1.5]}}, {"id": "2", "half": "\ud800"}]
+    tasks: list[dict[str, object]] = [
+        {"id": 1, "Name": "é😀", "nested": {"a": [None, 1.5]}},
+        {"id": "2", "half": "\ud800"},
+    ]
     output.add(tasks)
     output.close()
     assert read(place[0]) == tasks

@@ -224,6 +224,40 @@ def has_dbstat(db: sqlite3.Connection) -> bool:
     return ("ENABLE_DBSTAT_VTAB",) in db.execute("PRAGMA compile_options").fetchall()
 
 
+@pytest.mark.parametrize(
+    "step", ["new file half written", "file moved", "file and -wal moved", "all but the new file moved"]
+)
+def test_a_start_killed_while_it_replaces_a_damaged_file_is_gone_on_with(tmp_path: Path, step: str):
+    path = tmp_path / "queue.db"
+    fill(tmp_path / "other.db", 4)
+    complete = (tmp_path / "other.db").read_bytes()
+    sides = {"new file half written": [], "file moved": [""], "file and -wal moved": ["", "-wal"]}.get(
+        step, ["", "-wal", "-shm"]
+    )
+    for side in ("", "-wal", "-shm"):
+        place = tmp_path / f"queue.db{'.damaged-1' if side in sides else ''}{side}"
+        place.write_bytes(b"torn" * 2000)
+    (tmp_path / "queue.db.new").write_bytes(complete if sides else b"half")
+
+    async def story(queue: SqliteQueue) -> None:
+        assert await queue.recover() == (4 if sides else 0)
+
+    tell(path, story)
+    assert not (tmp_path / "queue.db.new").exists()
+    for side in ("", "-wal", "-shm"):
+        assert (tmp_path / f"queue.db.damaged-1{side}").exists()
+
+
+def test_a_damaged_file_among_others_that_were_set_aside_keeps_its_side_files(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    (tmp_path / "queue.db.damaged-1").write_bytes(b"older")
+    path.write_bytes(b"torn" * 2000)
+    Path(f"{path}-wal").write_bytes(b"leftover")
+    tell(path, nothing)
+    assert (tmp_path / "queue.db.damaged-1").read_bytes() == b"older"
+    assert (tmp_path / "queue.db.damaged-2-wal").read_bytes() == b"leftover"
+
+
 @pytest.mark.parametrize("length", [0, 50, 100, 4096, 5000])
 def test_a_file_cut_at_any_length_never_stops_the_start(tmp_path: Path, length: int):
     path = tmp_path / "queue.db"
@@ -237,7 +271,7 @@ def test_a_file_cut_at_any_length_never_stops_the_start(tmp_path: Path, length: 
 
 def test_a_torn_wal_costs_only_what_was_not_synced(tmp_path: Path):
     path, copy = tmp_path / "queue.db", tmp_path / "copy.db"
-    read_wal, wal_of_copy = Path(f"{path}-wal").read_bytes, Path(f"{copy}-wal")
+    read_wal, write_wal = Path(f"{path}-wal").read_bytes, Path(f"{copy}-wal").write_bytes
 
     async def story(queue: SqliteQueue) -> None:
         await queue.put([task("1")], [])
@@ -246,7 +280,7 @@ def test_a_torn_wal_costs_only_what_was_not_synced(tmp_path: Path):
         await queue.put([task("2")], [])
         torn = read_wal()[:-100]
         assert len(torn) > len(whole)
-        wal_of_copy.write_bytes(torn)
+        write_wal(torn)
 
     tell(path, story)
 
@@ -439,10 +473,11 @@ def sqlite_error(name: str) -> sqlite3.OperationalError:
     ],
 )  # fmt: skip
 def test_each_error_of_sqlite_becomes_one_of_ours(tmp_path: Path, name: str, kind: type[CodeEvolverError], fatal: bool):
-    ours = mapped(sqlite_error(name), tmp_path / "queue.db")
+    error = sqlite_error(name)
+    ours = mapped(error, tmp_path / "queue.db")
     assert type(ours) is kind
     assert ours.hint
-    assert is_fatal(ours) is fatal
+    assert is_fatal(error, ours) is fatal
 
 
 def test_a_closed_queue_says_so_instead_of_hanging(tmp_path: Path):
@@ -454,6 +489,18 @@ def test_a_closed_queue_says_so_instead_of_hanging(tmp_path: Path):
             await queue.put([task("1")], [])
 
     asyncio.run(play())
+
+
+def test_a_task_nested_too_deep_costs_itself_and_not_the_writer(tmp_path: Path):
+    async def story(queue: SqliteQueue) -> None:
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        with pytest.raises(Unexpected):
+            await queue.put([task("deep", raw={"x": deep})], [])
+        assert list(await queue.put([task("1")], [])) == ["queued"]
+
+    tell(tmp_path / "queue.db", story)
 
 
 def test_one_task_that_cannot_be_stored_does_not_spoil_its_neighbours_puts(tmp_path: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 if importlib.util.find_spec("code_evolver") is None:  # started from a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from code_evolver.executables.verify_workflow import main  # noqa: E402 - the path must be set first
+from code_evolver.executables.verify_workflow import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

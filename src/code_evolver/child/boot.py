@@ -7,6 +7,8 @@ control  ← S settings        → W {"pids"}      ← K case → D {"status", "
 worker   → R lockdown report ← P program  ← I input  → C calls ← A answers  → O stdout  → E stderr  → X {"exit", "memory"}
 """
 
+from __future__ import annotations
+
 import io
 import json
 import os
@@ -15,27 +17,34 @@ import struct
 import sys
 import types
 
+TYPE_CHECKING = False  # as typing says it; its import would cost every child 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
+
 CONTROL = 0
+KEPT = 3
+"""The one descriptor that a worker keeps."""
 HEAD = struct.Struct(">cI")
 PIECE = 65536
 EXITED, FAILED, BAD_INPUT = 0, 1, 2
 GRACE_MS = 200
 
 
-def write_all(fd, data):
+def write_all(fd: int, data: bytes) -> None:
     """Write every byte."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
-def send(fd, kind, body):
+def send(fd: int, kind: bytes, body: Any) -> None:
     """Send one frame; `body` is bytes or becomes JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     write_all(fd, HEAD.pack(kind, len(data)) + data)
 
 
-def read_exactly(fd, size):
+def read_exactly(fd: int, size: int) -> bytes:
     """Read `size` bytes; the other side's end ends this process at once."""
     parts = []
     while size:
@@ -47,7 +56,7 @@ def read_exactly(fd, size):
     return b"".join(parts)
 
 
-def receive(fd):
+def receive(fd: int) -> tuple[bytes, bytes]:
     """Give the next frame as (kind, body)."""
     kind, size = HEAD.unpack(read_exactly(fd, HEAD.size))
     return kind, read_exactly(fd, size)
@@ -56,15 +65,17 @@ def receive(fd):
 class Pipe(io.RawIOBase):
     """A standard stream that travels as frames."""
 
-    def __init__(self, channel, kind):
+    def __init__(self, channel: int, kind: bytes) -> None:
         super().__init__()
         self._channel, self._kind = channel, kind
         self.count = 0
 
-    def writable(self):
+    def writable(self) -> bool:
+        """Say yes."""
         return True
 
-    def write(self, data):
+    def write(self, data: Any) -> int:
+        """Send it in pieces."""
         data = bytes(data)
         self.count += len(data)
         for start in range(0, len(data), PIECE):
@@ -75,21 +86,23 @@ class Pipe(io.RawIOBase):
 class Path:
     """As much of pathlib.Path as the fixed preamble needs: saves its import."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self._text = text
 
-    def resolve(self):
+    def resolve(self) -> Path:
+        """Give itself: its text is absolute."""
         return self
 
     @property
-    def parent(self):
+    def parent(self) -> Path:
+        """Give the folder above."""
         return Path(self._text.rpartition("/")[0])
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self._text or "/"
 
 
-def load_modules(names):
+def load_modules(names: Sequence[str]) -> None:
     """Import what the program may import: after the seal no file can be read. Lazy helpers of these too."""
     lazy = {"datetime": ["_strptime"], "re": ["copy"], "collections": ["heapq", "copy"], "statistics": ["fractions", "decimal"]}
     for name in [*names, "encodings.ascii", "encodings.latin_1", "encodings.utf_16", "encodings.cp1252"]:
@@ -100,7 +113,7 @@ def load_modules(names):
                 sys.stderr.write(f"no module {module}: {error}\n")
 
 
-def plain_text(data):
+def plain_text(data: bytes) -> bytes:
     """Turn UTF-16 with a byte-order mark (PowerShell) and UTF-8 with one into plain UTF-8; leave the rest as it is."""
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         try:
@@ -113,41 +126,41 @@ def plain_text(data):
 class Worker:
     """One case: one process, one program, one input."""
 
-    def __init__(self, channel, settings, runtime_module):
+    def __init__(self, channel: int, settings: Mapping[str, Any], runtime_module: types.ModuleType) -> None:
         self.channel = channel
         self.settings = settings
-        self.module = runtime_module
+        self.module: Any = runtime_module
         self.out = Pipe(channel, b"O")
 
-    def ask(self, calls):
+    def ask(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Transport of the runtime: what the program printed goes first, then the calls; wait for the answers."""
         sys.stdout.flush()
         send(self.channel, b"C", calls)
         kind, body = receive(self.channel)
         if kind != b"A":
             os._exit(9)
-        return json.loads(body)
+        answers: list[dict[str, Any]] = json.loads(body)
+        return answers
 
-    def streams(self, data):
+    def streams(self, data: bytes) -> None:
+        """Put the standard streams in place."""
         sys.stdin = io.TextIOWrapper(io.BytesIO(plain_text(data)), encoding="utf-8")
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(self.out), encoding="utf-8", errors="backslashreplace")
         sys.stderr = io.TextIOWrapper(
             io.BufferedWriter(Pipe(self.channel, b"E")), "utf-8", errors="backslashreplace", line_buffering=True
         )
-        sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Put the names in place that the fixed preamble asks for."""
         runtime = self.module.Runtime(self.ask, self.settings["alternatives"], self.settings["pause"])
         facade = types.ModuleType("node_runtime")
         facade.__dict__.update(runtime.names())
-        facade.ToolChain = runtime.tool_chain
         paths = types.ModuleType("pathlib")
-        paths.Path = Path
+        paths.__dict__["Path"] = Path
         sys.modules.update({"node_runtime": facade, "pathlib": paths})
         sys.argv = ["main.py"]
 
-    def serve(self):
+    def serve(self) -> NoReturn:
         """Wait for program and input, run, tell the end. Never returns."""
         program, data = receive(self.channel)[1], receive(self.channel)[1]
         self.streams(data)
@@ -164,7 +177,7 @@ class Worker:
         finally:
             os._exit(code & 0xFF)
 
-    def run(self, program):
+    def run(self, program: bytes) -> int:
         """Run the program as __main__; give its exit code."""
         space = {"__name__": "__main__", "__file__": "/nodes/node/main.py", "__builtins__": __builtins__}
         try:
@@ -182,7 +195,8 @@ class Worker:
         return EXITED
 
     @staticmethod
-    def exit_code(value):
+    def exit_code(value: object) -> int:
+        """Read what SystemExit carries, as Python does."""
         if value is None:
             return EXITED
         if isinstance(value, int):
@@ -190,7 +204,7 @@ class Worker:
         sys.stderr.write(f"{value}\n")
         return FAILED
 
-    def fail(self, error, code, message, exit_code):
+    def fail(self, error: BaseException, code: str, message: str, exit_code: int) -> int:
         """Say where it failed; print the failure object unless the program printed something itself."""
         trace, where = error.__traceback__, ""
         while trace is not None:
@@ -205,21 +219,22 @@ class Worker:
         return exit_code
 
 
-def become_worker(channel, settings, lockdown, runtime, nursery):
+def become_worker(channel: int, settings: Mapping[str, Any], lockdown: Any, runtime: Any, nursery: int) -> NoReturn:
     """Close everything but the one channel, shut in, report, serve."""
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(channel, 3) if channel != 3 else None  # noqa: PLR2004 - the fd that stays
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.closerange(4, 65536)
+    if channel != KEPT:
+        os.dup2(channel, KEPT)  # may be where `null` was: so it comes second
+    os.closerange(KEPT + 1, 65536)
     if sys.platform == "linux":
         lockdown.die_with_parent(lockdown.Kernel(), nursery)
     report = lockdown.shut_in(settings["limits"], want_seal=settings["seal"])
-    send(3, b"R", report)
-    Worker(3, settings, runtime).serve()
+    send(KEPT, b"R", report)
+    Worker(KEPT, settings, runtime).serve()
 
 
-def reap(pid):
+def reap(pid: int) -> dict[str, Any]:
     """Wait a moment for the end, else kill; give how it ended and what it used."""
     try:
         pidfd = os.pidfd_open(pid)
@@ -237,7 +252,7 @@ def reap(pid):
     return {"hung": not done, "status": os.waitstatus_to_exitcode(status), "cpu": usage.ru_utime + usage.ru_stime, "rss": usage.ru_maxrss}
 
 
-def mind(pids):
+def mind(pids: Sequence[int]) -> NoReturn:
     """Answer the parent's orders; its end ends the whole group."""
     while True:
         order = json.loads(receive(CONTROL)[1])
@@ -246,12 +261,12 @@ def mind(pids):
         send(CONTROL, b"D", reap(pids[order["case"]]))
 
 
-def main():
+def main() -> None:
     """Read the settings, load, fork the workers, mind them."""
     settings = json.loads(receive(CONTROL)[1])
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib costs 6 ms
-    import lockdown  # here: the folder of this file is on the path only now (-I takes it off)
-    import runtime  # as above
+    import lockdown  # type: ignore[import-not-found]  # here: the folder of this file is on the path only now (-I takes it off)
+    import runtime  # type: ignore[import-not-found]  # as above
 
     del sys.path[0]
     if sys.platform == "linux":

@@ -4,6 +4,8 @@ Standard library only. Everything that a workflow needs must be imported before:
 Syscall numbers: Linux `asm/unistd_64.h` (x86-64) and `asm-generic/unistd.h` (aarch64; not run on such hardware).
 """
 
+from __future__ import annotations
+
 import os
 import struct
 import sys
@@ -11,7 +13,12 @@ import sys
 try:
     import resource
 except ImportError:  # Windows has none
-    resource = None
+    resource = None  # type: ignore[assignment]
+
+TYPE_CHECKING = False  # as typing says it; its import would cost every child 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SIGKILL = 9
@@ -52,11 +59,11 @@ _X32 = 0x40000000
 _PROT_EXEC = 4
 
 
-def _op(code, value, then=0, otherwise=0):
+def _op(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
     return struct.pack("=HBBI", code, then, otherwise, value)
 
 
-def seccomp_filter(machine):
+def seccomp_filter(machine: str) -> bytes:
     """Build the filter's bytes for "x86_64" or "aarch64"; KeyError for any other."""
     column, arch = _ARCH[machine]
     out = [_op(_LOAD, _ARCH_AT), _op(_EQUAL, arch, 1), _op(_RETURN, KILL), _op(_LOAD, _NR)]
@@ -64,8 +71,9 @@ def seccomp_filter(machine):
         out += [_op(_AT_LEAST, _X32, 0, 1), _op(_RETURN, KILL)]
     for numbers, action in ((_ALLOWED, ALLOW), (_KILL, KILL)):
         for pair in numbers.values():
-            if pair[column] is not None:
-                out += [_op(_EQUAL, pair[column], 0, 1), _op(_RETURN, action)]
+            number = pair[column]
+            if number is not None:
+                out += [_op(_EQUAL, number, 0, 1), _op(_RETURN, action)]
     out += [_op(_EQUAL, _CLONE3, 0, 1), _op(_RETURN, ERRNO | ENOSYS)]
     for pair in _NO_EXEC.values():
         out += [_op(_EQUAL, pair[column], 0, 4), _op(_LOAD, _ARG2), _op(_ANY_BIT, _PROT_EXEC, 0, 1),
@@ -77,7 +85,7 @@ def seccomp_filter(machine):
 class Kernel:
     """The three system interfaces that Python does not offer: prctl, syscall, and errno after them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         import ctypes  # here: costs 2 ms and exists for nothing else
 
         self.ctypes = ctypes
@@ -88,20 +96,20 @@ class Kernel:
         self._syscall.argtypes = [long, pointer, ulong, ulong]
         self._syscall.restype = long
 
-    def prctl(self, option, value=0, pointer=None):
+    def prctl(self, option: int, value: int = 0, pointer: bytes | None = None) -> None:
         """Raise OSError where the kernel refuses."""
         if self._prctl(option, value, pointer, 0, 0) != 0:
             raise OSError(self.ctypes.get_errno(), f"prctl {option}")
 
-    def syscall(self, number, pointer=None, first=0, second=0):
+    def syscall(self, number: int, pointer: bytes | int | None = None, first: int = 0, second: int = 0) -> int:
         """Raise OSError where the kernel refuses; give its answer."""
-        answer = self._syscall(number, pointer, first, second)
+        answer: int = self._syscall(number, pointer, first, second)
         if answer < 0:
             raise OSError(self.ctypes.get_errno(), f"syscall {number}")
         return answer
 
 
-def die_with_parent(kernel, parent):
+def die_with_parent(kernel: Kernel, parent: int) -> None:
     """Be killed when the creating thread ends; leave at once where it ended already."""
     kernel.prctl(PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != parent:
@@ -113,24 +121,24 @@ _FS_BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446
 
 
-def landlock(kernel):
+def landlock(kernel: Kernel) -> int:
     """Deny every file system right, TCP and outside signals that this kernel's Landlock knows; give its ABI (0: none)."""
     try:
         abi = kernel.syscall(_CREATE_RULESET, None, 0, 1)
         rights = (1 << _FS_BITS.get(abi, 16)) - 1
-        words = [rights, *([3] if abi >= 4 else []), *([3] if abi >= 6 else [])]  # noqa: PLR2004 - ABI numbers
+        words = [rights, *([3] if abi >= 4 else []), *([3] if abi >= 6 else [])]
         attributes = struct.pack(f"={len(words)}Q", *words)
         ruleset = kernel.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
-        kernel._syscall(_RESTRICT_SELF, ruleset, 0, 0)  # noqa: SLF001 - the first argument is a number here
+        kernel.syscall(_RESTRICT_SELF, ruleset)
         os.close(ruleset)
     except OSError:
         return 0
     return abi
 
 
-def limit(limits):
+def limit(limits: Mapping[str, Any]) -> list[str]:
     """Lower the limits of this process; give the names of those that the system refused."""
-    if resource is None:
+    if not resource:
         return ["limits"]
     refused = []
     cpu = int(limits["cpu"])
@@ -145,7 +153,7 @@ def limit(limits):
     return refused
 
 
-def seal(kernel):
+def seal(kernel: Kernel) -> None:
     """Switch the filter on. Raises OSError or KeyError where this machine has none."""
     if sys.maxsize < 2**32:
         raise KeyError("32 bit")
@@ -156,9 +164,10 @@ def seal(kernel):
     kernel.prctl(PR_SET_SECCOMP, 2, head)
 
 
-def shut_in(limits, *, want_seal):
+def shut_in(limits: Mapping[str, Any], *, want_seal: bool) -> dict[str, Any]:
     """Do all of it, in the one order that works; give {"seccomp", "landlock", "missing"} for the parent to judge."""
-    report = {"seccomp": False, "landlock": 0, "missing": []}
+    report: dict[str, Any] = {"seccomp": False, "landlock": 0, "missing": []}
+    kernel = None
     if sys.platform == "linux":
         try:
             kernel = Kernel()
@@ -169,7 +178,6 @@ def shut_in(limits, *, want_seal):
             kernel = None
             report["missing"].append(f"no_new_privs ({error})")
     else:
-        kernel = None
         report["missing"].append(f"no kernel filter on {sys.platform}")
     report["missing"] += limit(limits)
     if kernel is not None and want_seal:
@@ -189,10 +197,15 @@ _HARMLESS = frozenset({
 })  # fmt: skip
 
 
-def watch():
+def watch() -> None:
     """Refuse every audited deed that is not known to be harmless. A guard against mistakes, not a wall."""
 
-    def guard(event, _arguments, harmless=_HARMLESS, refusal=PermissionError):
+    def guard(
+        event: str,
+        _arguments: tuple[Any, ...],
+        harmless: frozenset[str] = _HARMLESS,
+        refusal: type[Exception] = PermissionError,
+    ) -> None:
         if event not in harmless:
             raise refusal(f"a workflow may not do this: {event}")
 

@@ -62,6 +62,8 @@ def asking(ask: Ask, desk: Desk) -> Asking:
     troubles: list[tuple[ModelRef, Failure]] = []
     yield Tell("llm_requested", {"purpose": ask.purpose, "tier": ask.tier})
     for ref in refs:
+        if troubles and desk.now() >= deadline:
+            break
         if not tiers.may_ask(desk.circuit(ref.backend), desk.now()):
             troubles.append((ref, Failure("down", "it did not answer before and is given a pause")))
             continue
@@ -89,7 +91,7 @@ def _ask_model(turn: _Try, desk: Desk) -> Generator[Step, Any, Reply | Failure]:
             yield Tell("llm_responded", _told(outcome, turn))
             return outcome
         yield Tell("llm_failed", _failed(turn, outcome))
-        if _adapted(turn, desk, outcome):
+        if desk.now() < turn.deadline and _adapted(turn, desk, outcome):
             continue
         step = decide(
             outcome,
@@ -123,7 +125,7 @@ def _send(turn: _Try, desk: Desk) -> Generator[Step, Any, Got]:
     desk.circuits[backend.name] = tiers.asked(desk.circuit(backend.name), desk.now())
     request = desk.dialect(backend.type).build(turn.ask, turn.ref.model or capability.first_model, backend, capability)
     _note_window(turn, desk, request)
-    got: Got = yield Send(backend, request, fresh=turn.broken)
+    got: Got = yield Send(backend, request, fresh=turn.broken, within=max(1.0, turn.deadline - desk.now()))
     desk.note(backend.name, got.answer)
     turn.broken = isinstance(got.answer, Failure) and got.answer.kind == "read"
     if isinstance(got.answer, Answer):

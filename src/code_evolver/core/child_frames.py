@@ -36,7 +36,7 @@ MOST_BYTES = {b"R": 4096, b"C": 4 * 1024 * 1024, b"O": 65536, b"E": 65536, b"X":
 """Largest body of each kind; looked at before any of the body is kept."""
 
 
-class BadFrame(Exception):  # noqa: N818 - a verdict on the child, never an error shown to a person
+class BadFrame(Exception):
     """The child broke the protocol: `reason` says how."""
 
 

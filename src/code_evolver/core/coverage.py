@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from code_evolver.core.judge_seen import Seen, pairs_of, text_of
+from code_evolver.core.judge_seen import Seen, pairs_of, shares_target, text_of
 from code_evolver.core.judge_type import asks_translations
+from code_evolver.core.proof_cases import LANGUAGES
 from code_evolver.core.task import CONTENT_FIELDS, Task, node_input
 from code_evolver.core.task_types import TaskType
 
@@ -12,10 +13,10 @@ from code_evolver.core.task_types import TaskType
 def covers_of(row: TaskType | None, good: Sequence[Seen], sample: Seen) -> dict[str, Any]:
     """Say what the cases that went well cover (Verdict.covers)."""
     data = sample.data if isinstance(sample.data, Mapping) else {}
-    asked = row is not None and asks_translations(row, sample)
+    asked = asks_translations(row, sample) if row else bool(data.get(LANGUAGES))
     return {
         "languages": max((len(pairs_of(one)) for one in good), default=0) if asked else 0,
-        "shared_target": any(one.case.name == "shared target" for one in good),
+        "shared_target": any(shares_target(one) for one in good),
         "fields": [key for key in CONTENT_FIELDS if isinstance(data.get(key), str)],
         "max_chars": max((len(text_of(row, one)) for one in good), default=0),
         "cases": len(good),

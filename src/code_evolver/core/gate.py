@@ -7,12 +7,21 @@ weaker form of it: tests/attacks.
 import ast
 import string
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeGuard
 
 from code_evolver.core.findings import Finding
 from code_evolver.core.gate_form import form_problems
-from code_evolver.core.gate_tables import ALL_BUILTINS, ATTRIBUTES, BUILTINS, MAY_SHADOW, MODULES, NODES, RUNTIME_CALLS
+from code_evolver.core.gate_tables import (
+    ALL_BUILTINS,
+    ATTRIBUTES,
+    BUILTINS,
+    CHILDREN,
+    MAY_SHADOW,
+    MODULES,
+    NODES,
+    RUNTIME_CALLS,
+)
 from code_evolver.core.gate_text import read_text
 from code_evolver.core.gate_tools import read_tools
 from code_evolver.core.preamble import RUNTIME_NAMES
@@ -37,6 +46,7 @@ _MEND = {
     "dynamic-format": "Use an f-string, or .format on a literal with plain {fields}.",
     "type-as-value": "Use isinstance, or type(error).__name__.",
     "bare-except": "Name the exception.",
+    "nested-import": "Import at the top.",
     "underscore": "Choose a name without two underscores in front.",
 }
 
@@ -55,13 +65,13 @@ def check(code: bytes) -> tuple[Finding, ...]:
 def tools_of(code: bytes) -> tuple[str, ...]:
     """Give the names of the tools that a program calls, in the order of its text; what cannot be read is left out."""
     parsed = _parse(code)
-    return () if isinstance(parsed, Finding) else read_tools(list(ast.walk(parsed)))[0]
+    return () if isinstance(parsed, Finding) else read_tools(list(nodes_of(parsed.body)))[0]
 
 
 def tags_of(code: bytes) -> tuple[str, ...]:
     """Give the tags by which call_tool_resilient may choose other tools."""
     parsed = _parse(code)
-    return () if isinstance(parsed, Finding) else read_tools(list(ast.walk(parsed)))[1]
+    return () if isinstance(parsed, Finding) else read_tools(list(nodes_of(parsed.body)))[1]
 
 
 def imports_of(code: bytes) -> frozenset[str]:
@@ -92,68 +102,77 @@ def _parse(code: bytes) -> ast.Module | Finding:
 
 def _all_findings(tree: ast.Module) -> list[Finding]:
     findings, skipped = form_problems(tree)
-    skip = set(map(id, skipped))
-    walker = _Walker(tree)
-    nodes = [node for statement in tree.body if id(statement) not in skip for node in ast.walk(statement)]
-    for node in nodes:
-        walker.visit(node)
-        if len(walker.findings) > MOST_FINDINGS:
-            break
+    walker = _Walker(tree, skipped)
+    walker.walk(tree.body)
     findings += walker.findings
-    findings += read_tools(nodes)[2]
+    findings += read_tools(walker.nodes)[2]
     return sorted(findings, key=lambda finding: finding.line)[:MOST_FINDINGS]
 
 
-class _Walker:
-    """Looks at every node once, parents before children, so that a parent can excuse a child."""
+def nodes_of(statements: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """Give every node in the order of the text, parents first; of kinds that are not allowed only the node itself."""
+    stack = [*reversed(statements)]
+    while stack:
+        node = stack.pop()
+        yield node
+        for field in reversed(CHILDREN.get(node.__class__, ())):
+            value = getattr(node, field)
+            if value.__class__ is list:
+                stack += [item for item in reversed(value) if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST):
+                stack.append(value)
 
-    def __init__(self, tree: ast.Module) -> None:
+
+class _Walker:
+    """Looks at every node once, parents before children, so that a parent can excuse a child.
+
+    What a name means is known only when all is read: loads are judged at the end.
+    """
+
+    def __init__(self, tree: ast.Module, skipped: Sequence[ast.stmt]) -> None:
         self.findings: list[Finding] = []
+        self.nodes: list[ast.AST] = []
+        self._skipped = set(map(id, skipped))
         self._excused: set[int] = set()
         self._modules: dict[str, str] = {}
         self._from: set[str] = set()
+        self._bound: set[str] = set()
+        self._loads: list[ast.Name] = []
+        self._formats: list[ast.Attribute] = []
         self._module_level: set[int] = set()
         self._texts: dict[str, list[ast.expr]] = {}
-        self._bound = self._read_bindings(tree)
         self._visits: Mapping[type, Callable[..., None]] = {
             ast.Name: self._name, ast.Attribute: self._attribute, ast.Call: self._call, ast.FunctionDef: self._function,
             ast.Import: self._import, ast.ImportFrom: self._import_from, ast.arg: self._argument, ast.keyword: self._keyword,
             ast.ExceptHandler: self._handler, ast.Compare: self._compare, ast.MatchAs: self._capture,
             ast.MatchStar: self._capture, ast.MatchMapping: self._capture_rest, ast.Global: self._outer,
-            ast.Nonlocal: self._outer,
+            ast.Nonlocal: self._outer, ast.BinOp: self._operator, ast.AugAssign: self._operator, ast.Assign: self._assign,
         }  # fmt: skip
+        for statement in tree.body:
+            self._read_top(statement)
 
-    def visit(self, node: ast.AST) -> None:
-        """Look at one node."""
-        kind = type(node)
-        special = self._visits.get(kind)
-        if special is not None:
-            special(node)
-        elif kind not in NODES:
-            self._find("syntax-not-allowed", node, f"{kind.__name__} is not allowed in a workflow.")
+    def walk(self, statements: Sequence[ast.stmt]) -> None:
+        """Look at the whole program."""
+        visits, judged = self._visits, self.nodes
+        for node in nodes_of([statement for statement in statements if id(statement) not in self._skipped]):
+            judged.append(node)
+            kind = node.__class__
+            special = visits.get(kind)
+            if special is not None:
+                special(node)
+            elif kind not in NODES:
+                self._find("syntax-not-allowed", node, f"{kind.__name__} is not allowed in a workflow.")
+        for attribute in self._formats:
+            self._format(attribute)
+        for name in self._loads:
+            self._load(name)
 
     def _find(self, rule: str, node: ast.AST, message: str) -> None:
         self.findings.append(Finding(rule, getattr(node, "lineno", 0), message, _MEND.get(rule, "")))
 
-    def _read_bindings(self, tree: ast.Module) -> set[str]:
-        bound: set[str] = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name):
-                if not isinstance(node.ctx, ast.Load):
-                    bound.add(node.id)
-            elif isinstance(node, ast.arg):
-                bound.add(node.arg)
-            elif isinstance(node, (ast.FunctionDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
-                bound.add(node.name or "")
-            elif isinstance(node, ast.MatchMapping):
-                bound.add(node.rest or "")
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                self._texts.setdefault(node.targets[0].id, []).append(node.value)
-        for statement in tree.body:
-            self._read_top(statement)
-        return bound
-
     def _read_top(self, statement: ast.stmt) -> None:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            self._module_level.add(id(statement))
         if isinstance(statement, ast.Import):
             self._modules.update({alias.asname or alias.name: alias.name for alias in statement.names})
         elif isinstance(statement, ast.ImportFrom):
@@ -167,6 +186,7 @@ class _Walker:
     def _binds(self, name: str | None, node: ast.AST, *, module_level: bool) -> None:
         if not name:
             return
+        self._bound.add(name)
         if name.startswith("__"):
             self._find("underscore", node, f"The name {show(name)} is Python's own.")
         if name in RUNTIME_NAMES or name in self._modules or name in self._from:
@@ -177,9 +197,11 @@ class _Walker:
     def _name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
             self._binds(node.id, node, module_level=id(node) in self._module_level)
-        elif id(node) in self._excused or (node.id in BUILTINS and not node.id.startswith("__")):
-            return
-        elif node.id in self._modules:
+        elif id(node) not in self._excused and node.id not in BUILTINS:
+            self._loads.append(node)
+
+    def _load(self, node: ast.Name) -> None:
+        if node.id in self._modules:
             self._find("module-as-value", node, f"The module {node.id} is used as a value.")
         elif node.id in RUNTIME_CALLS:
             self._find("runtime-as-value", node, f"{node.id} is used as a value.")
@@ -235,7 +257,7 @@ class _Walker:
         elif node.attr == "__name__" and _is_type_of(base):
             self._excused.add(id(base.func))
         elif node.attr == "format":
-            self._format(node)
+            self._formats.append(node)
         elif node.attr not in ATTRIBUTES:
             self._find("attribute-not-allowed", node, f"The attribute {show(node.attr)} is not allowed in a workflow.")
 
@@ -246,6 +268,15 @@ class _Walker:
             literal = values[0] if len(values) == 1 and id(values[0]) in self._module_level else literal
         if not (isinstance(literal, ast.Constant) and isinstance(literal.value, str) and _plain_fields(literal.value)):
             self._find("dynamic-format", node, ".format is used on text that is no literal with plain fields.")
+
+    def _assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self._texts.setdefault(target.id, []).append(node.value)
+
+    def _operator(self, node: ast.BinOp | ast.AugAssign) -> None:
+        if node.op.__class__ not in NODES:
+            self._find("syntax-not-allowed", node, f"The operator {type(node.op).__name__} is not allowed in a workflow.")
 
     def _call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id in RUNTIME_CALLS and node.func.id in self._from:
@@ -273,6 +304,8 @@ class _Walker:
 
     def _imported(self, alias: ast.alias, node: ast.stmt) -> None:
         name = alias.asname
+        if id(node) not in self._module_level:
+            self._find("nested-import", node, "An import stands inside of a function.")
         if name is None:
             return
         if name in ALL_BUILTINS or name in RUNTIME_NAMES or alias.name in RUNTIME_NAMES or name.startswith("__"):

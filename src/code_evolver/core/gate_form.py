@@ -7,10 +7,9 @@ from code_evolver.core.findings import Finding
 from code_evolver.core.gate_tables import RUNTIME_CALLS
 from code_evolver.core.preamble import PREAMBLE
 
-_FIXED = [ast.dump(statement) for statement in ast.parse(PREAMBLE).body]
-_GUARD = ast.dump(ast.parse('__name__ == "__main__"', mode="eval").body)
-_STARTS = frozenset(ast.dump(ast.parse(text).body[0]) for text in
-                    ("main()", "sys.exit(main())", "raise SystemExit(main())"))  # fmt: skip
+_FIXED = ast.parse(PREAMBLE).body
+_GUARD = ast.parse('__name__ == "__main__"', mode="eval").body
+_STARTS = [ast.parse(text).body[0] for text in ("main()", "sys.exit(main())", "raise SystemExit(main())")]
 _PREAMBLE_MEND = "Begin with exactly these lines after the docstring, then import from node_runtime:\n" + PREAMBLE
 _TOP_MEND = "Put it into a function that main calls."
 _GUARD_MEND = 'End with: if __name__ == "__main__": main()'
@@ -25,8 +24,18 @@ def form_problems(tree: ast.Module) -> tuple[list[Finding], list[ast.stmt]]:
     if guard is not None:
         rest = rest[:-1]
     findings += [problem for statement in rest for problem in _top(statement)]
-    findings += _nested_imports(rest)
     return findings, fixed + ([guard] if guard is not None else [])
+
+
+def _same(one: object, other: object) -> bool:
+    """Say whether two small trees are equal, wherever they stand."""
+    if one.__class__ is not other.__class__:
+        return False
+    if isinstance(one, ast.AST):
+        return all(_same(getattr(one, name, None), getattr(other, name, None)) for name in one._fields)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -44,7 +53,7 @@ def _preamble(body: list[ast.stmt]) -> tuple[list[Finding], list[ast.stmt], list
             if len(fixed) == len(_FIXED):
                 return [], fixed, body[place:]
             break
-        if len(fixed) < len(_FIXED) and ast.dump(statement) == _FIXED[len(fixed)]:
+        if len(fixed) < len(_FIXED) and _same(statement, _FIXED[len(fixed)]):
             fixed.append(statement)
         elif not isinstance(statement, (ast.Import, ast.ImportFrom)):
             break
@@ -56,7 +65,9 @@ def _preamble(body: list[ast.stmt]) -> tuple[list[Finding], list[ast.stmt], list
 def _guard(guard: ast.If | None) -> Iterator[Finding]:
     if guard is None:
         yield Finding("main-guard", 0, "The program does not end with the main guard.", _GUARD_MEND)
-    elif ast.dump(guard.test) != _GUARD or guard.orelse or len(guard.body) != 1 or ast.dump(guard.body[0]) not in _STARTS:
+    elif not _same(guard.test, _GUARD) or guard.orelse or len(guard.body) != 1 or not any(
+        _same(guard.body[0], start) for start in _STARTS
+    ):
         yield Finding("main-guard", guard.lineno, "The main guard does more than start main.", _GUARD_MEND)
 
 
@@ -72,11 +83,3 @@ def _top(statement: ast.stmt) -> Iterator[Finding]:
 
 
 _DOING = RUNTIME_CALLS | {"print", "sys", "json"}
-
-
-def _nested_imports(body: list[ast.stmt]) -> Iterator[Finding]:
-    for statement in body:
-        if isinstance(statement, ast.FunctionDef):
-            for node in ast.walk(statement):
-                if isinstance(node, (ast.Import, ast.ImportFrom)):
-                    yield Finding("nested-import", node.lineno, "An import stands inside of a function.", "Import at the top.")

@@ -12,6 +12,7 @@ _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _UTF8 = frozenset({b"utf-8", b"utf8", b"utf-8-unix"})
 _STRAY = re.compile(r"[^\n\r\t\x20-\x7e\x80-\U0010ffff]|\r(?!\n)")
 _ODD = frozenset({"Cf", "Cc", "Co", "Cs", "Cn", "Zl", "Zp"})
+_BRACKETS = re.compile(r"[^()\[\]{}]+")
 _PIECES = re.compile(
     r"#[^\n]*|'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|[()\[\]{}]",
     re.DOTALL,
@@ -31,8 +32,8 @@ def read_text(code: bytes) -> str | Finding:
     try:
         text = code.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = code.count(b"\n", 0, error.start) + 1
-        return Finding("encoding", line, f"Byte {error.start} is not UTF-8.", "Write plain UTF-8.")
+        broken = code.count(b"\n", 0, error.start) + 1
+        return Finding("encoding", broken, f"Byte {error.start} is not UTF-8.", "Write plain UTF-8.")
     return _odd_character(text) or _too_deep(text) or text.replace("\r\n", "\n")
 
 
@@ -51,9 +52,17 @@ def _odd_character(text: str) -> Finding | None:
 
 
 def _too_deep(text: str) -> Finding | None:
-    depth, longest = 0, max(map(len, text.split("\n")), default=0)
-    if longest > MOST_LINE:
-        return Finding("line-too-long", 0, f"A line has {longest} characters; {MOST_LINE} are allowed.", "Break it up.")
+    line_length = max(map(len, text.split("\n")), default=0)
+    if line_length > MOST_LINE:
+        return Finding("line-too-long", 0, f"A line has {line_length} characters; {MOST_LINE} are allowed.", "Break it up.")
+    depth, longest = 0, 0
+    brackets = _BRACKETS.sub("", text)
+    for char in brackets:
+        depth += 1 if char in "([{" else -1
+        longest = max(longest, depth)
+    if longest <= MOST_BRACKETS:
+        return None  # also counts brackets in strings; the parser's own limit of 200 stands behind it
+    depth = 0
     for piece in _PIECES.finditer(text):
         char = piece.group()
         if char in "([{":

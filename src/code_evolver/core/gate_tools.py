@@ -12,7 +12,7 @@ MOST_STEPS = 12
 _MEND = "Write the tool's name as a literal or as a module constant."
 
 
-class Unreadable(Exception):  # noqa: N818 - a way out of the recursion: "this name cannot be read from the text"
+class Unreadable(Exception):
     """A tool's name that the text does not show."""
 
 
@@ -20,13 +20,20 @@ class ToolReader:
     """What one program's names may mean, over all scopes together."""
 
     def __init__(self, nodes: Sequence[ast.AST]) -> None:
+        self._nodes = nodes
+        self._is_read = False
         self._bound: dict[str, list[Binding]] = {}
         self._added: dict[str, list[tuple[str, ast.expr]]] = {}
         self._parameters: dict[str, list[tuple[str, int]]] = {}
         self._defaults: dict[tuple[str, str], ast.expr] = {}
         self._sites: dict[str, list[ast.Call]] = {}
-        for node in nodes:
-            self._note(node)
+
+    def _read(self) -> None:
+        """Note what names mean: only for programs where a tool's name is not written on the spot."""
+        if not self._is_read:
+            self._is_read = True
+            for node in self._nodes:
+                self._note(node)
 
     def _note(self, node: ast.AST) -> None:
         match node:
@@ -66,6 +73,7 @@ class ToolReader:
 
     def _values(self, name: str, steps: int) -> Iterator[ast.expr]:
         """Give every expression that `name` may stand for. Raises Unreadable where there is none or one is hidden."""
+        self._read()
         found = False
         for value, how in self._bound.get(name, ()):
             found = True
@@ -107,25 +115,27 @@ class ToolReader:
                     yield from self._elements(part.value, steps - 1) if isinstance(part, ast.Starred) else (part,)
             case ast.ListComp(elt=part) | ast.GeneratorExp(elt=part):
                 yield part
-            case ast.Dict(keys=keys):
-                yield from (key for key in keys if key is not None)
-            case ast.BinOp(left=left, op=ast.Add(), right=right):
+            case ast.BinOp(left=left, op=ast.Add(), right=right) | ast.IfExp(body=left, orelse=right):
                 yield from self._elements(left, steps - 1)
                 yield from self._elements(right, steps - 1)
-            case ast.IfExp(body=left, orelse=right):
-                yield from self._elements(left, steps - 1)
-                yield from self._elements(right, steps - 1)
-            case ast.Call(func=ast.Name(id="list" | "tuple" | "sorted" | "reversed" | "set"), args=[inner, *_]):
-                yield from self._elements(inner, steps - 1)
-            case ast.Call(func=ast.Attribute(value=table, attr="values" | "items" as how), args=[]):
-                yield from self._table(table, how, steps - 1)
-            case ast.Call(func=ast.Name(id=name)) if name in ("list", "set") and not value.args:
-                return
+            case ast.Call():
+                yield from self._elements_of_call(value, steps - 1)
             case ast.Name(id=name):
                 for meant in self._values(name, steps - 1):
                     yield from self._elements(meant, steps - 1)
                 for how, added in self._added.get(name, ()):
                     yield from (added,) if how == "append" else self._elements(added, steps - 1)
+            case _:
+                raise Unreadable
+
+    def _elements_of_call(self, call: ast.Call, steps: int) -> Iterator[ast.expr]:
+        match call:
+            case ast.Call(func=ast.Name(id="list" | "tuple" | "sorted" | "reversed" | "set"), args=[inner, *_]):
+                yield from self._elements(inner, steps)
+            case ast.Call(func=ast.Attribute(value=table, attr="values" | "items" as kind), args=[]):
+                yield from self._table(table, kind, steps)
+            case ast.Call(func=ast.Name(id="list" | "set"), args=[]):
+                return  # empty: filled by append
             case _:
                 raise Unreadable
 

@@ -116,21 +116,23 @@ def shape_faults(seen: Seen, task_type: str) -> Iterator[Fault]:
         yield "stopped", f"the program was stopped ({seen.run.stopped_by})"
         return
     if seen.problem:
-        said = seen.run.stderr.strip().splitlines()
-        yield (
-            "one-json-document",
-            seen.problem.rstrip(".") + (f"; stderr ends with {show(said[-1], 160)}" if said else ""),
-        )
+        yield "one-json-document", seen.problem.rstrip(".") + _stderr(seen)
         return
     wanted = EXIT_STATUS.get(seen.expected, seen.run.exit_code)
     if seen.run.exit_code != wanted:
-        yield "exit-status", f"{_why(seen)}, so the exit status must be {wanted}, not {seen.run.exit_code}"
+        said = f"{_why(seen)}, so the exit status must be {wanted}, not {seen.run.exit_code}"
+        yield "exit-status", said + _stderr(seen)
     elif not isinstance(seen.document, Mapping):
         yield "output-keys", f"{kind(seen.document)} was printed and not an object"
     elif seen.expected == "done":
         yield from _success_faults(seen, task_type)
     elif seen.expected != "any":
         yield from _failure_faults(seen)
+
+
+def _stderr(seen: Seen) -> str:
+    said = seen.run.stderr.strip().splitlines()
+    return f"; stderr ends with {show(said[-1], 160)}" if said else ""
 
 
 def _why(seen: Seen) -> str:

@@ -95,7 +95,7 @@ def _element(value: Any, given_id: str, wraps: int, reading: _Reading) -> None:
     value = _opened(value)
     if wraps > _MOST_WRAPS:
         reading.refuse(value, f"The task lies in more than {_MOST_WRAPS} envelopes.", given_id)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         _object(value, given_id, wraps, reading)
     elif isinstance(value, list):
         for item in value:

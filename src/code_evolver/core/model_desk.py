@@ -20,6 +20,8 @@ class Send:
     request: Request
     raw: bool = False
     """Give the body of a 200 as bytes, and wait for seconds only: nothing is generated."""
+    within: float = float("inf")
+    """Seconds that are left for the question."""
     fresh: bool = False
     """On a connection of its own: the pooled one has just broken."""
 

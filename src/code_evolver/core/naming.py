@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from code_evolver.core.shape import subject_words, verb_words
+from code_evolver.core.shape import subject, verb_words
 from code_evolver.core.task import Task
 
 LONGEST_NAME = 64
@@ -43,10 +43,10 @@ def node_name(task: Task) -> str:
 
     Tasks of one node key have one name; two node keys may share one: see free_name.
     """
-    return _joined(verb_words(task.type), subject_words(task.type, task.name))
+    return _joined(verb_words(task.type), subject(task))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _joined(verb: str, words: tuple[str, ...]) -> str:
     name = verb
     for word in words:

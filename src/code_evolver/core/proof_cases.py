@@ -50,7 +50,7 @@ def cases(row: TaskType | None, sample: Mapping[str, Any], tools: Sequence[str] 
     found += [_case("id missing", {name: value for name, value in data.items() if name != "id"})]
     found += _texts(data, key) + _bad(data, key)
     if data.get(LANGUAGES):
-        found += _languages(data)
+        found += _languages(data, known=row is not None)
     if row:
         tools = [tool for tool in (row.tool, row.pair_tool if data.get(LANGUAGES) else None) if tool]
     return (*found, *(_case(f"{tool} fails", data, tool) for tool in tools))
@@ -78,22 +78,22 @@ def _bad(data: Mapping[str, Any], key: str) -> list[Case]:
             _case("a list, no object", [data]), Case("no JSON", b'{"content": "cut o')]  # fmt: skip
 
 
-def _languages(data: Mapping[str, Any]) -> list[Case]:
-    lists: dict[str, object] = {
-        "no languages": [],
+def _languages(data: Mapping[str, Any], *, known: bool) -> list[Case]:
+    good: dict[str, object] = {
         "one language": pairs_as_input(FIVE[2:3]),
         "five languages": pairs_as_input(FIVE),
         "same pair twice": pairs_as_input((FIVE[1], FIVE[0], FIVE[1])),
+    }
+    fixed: dict[str, object] = {
+        "no languages": [],
         "shared target": pairs_as_input((("en", "fr"), ("de", "fr"))),
         "languages are a text": "fr",
         "pairs are texts": ["fr", "de"],
         "pair without target": [{"from": "en"}],
     }
+    found = [_case(name, {**data, LANGUAGES: value}) for name, value in {**good, **(fixed if known else {})}.items()]
     without = {name: value for name, value in data.items() if name != LANGUAGES}
-    return [
-        _case("languages missing", without),
-        *(_case(name, {**data, LANGUAGES: value}) for name, value in lists.items()),
-    ]
+    return [*found, *([_case("languages missing", without)] if known else [])]
 
 
 def pairs_as_input(pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

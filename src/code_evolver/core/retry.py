@@ -80,10 +80,10 @@ def decide(
     """Say what follows the `attempt`th failure (from 1) with this model.
 
     `random` is in [0, 1). `waits` counts the pauses that burnt no attempt, `waiting_since` is when they began. Times are
-    seconds since 1970. Past the deadline everything ends.
+    seconds since 1970. Nothing is waited for past the deadline.
     """
     step = _step(failure, attempt, now, random, waits, now if waiting_since is None else waiting_since)
-    if now >= deadline or (isinstance(step, Wait) and now + step.seconds >= deadline):
+    if isinstance(step, Wait) and now + step.seconds >= deadline:
         return Stop(ModelUnavailable(
             f"The time for this question ran out; the last answer was: {failure.words or failure.kind}.",
             "It is tried again later. A slow local model needs a longer llm.deadline_seconds.",

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Literal
 
 from code_evolver.core.languages import CODES, NAMES
-from code_evolver.core.task import Task
+from code_evolver.core.task import MANNER_FIELDS, Task
 from code_evolver.core.task_types import TASK_TYPES, known
 
 NO_SUBJECT = ("text",)
@@ -42,15 +42,17 @@ _LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "
 def program_key(task: Task) -> str:
     """Give the key of the program: type, whether translations are asked for, names of content fields.
 
-    "summarize+translations:content"; a task without any content is worked on with its name as content.
+    "summarize+translations:content"; a task without a text to work on is worked on with its name as content (core.task.node_input).
     """
-    fields = sorted(key for key, value in task.fields.items() if value) or ["content"]
-    return f"{task.type}{'+translations' if task.languages else ''}:{','.join(fields)}"
+    fields = {key for key, value in task.fields.items() if value}
+    if MANNER_FIELDS.issuperset(fields):
+        fields.add("content")
+    return f"{task.type}{'+translations' if task.languages else ''}:{','.join(sorted(fields))}"
 
 
 def subject(task: Task) -> tuple[str, ...]:
     """Give the words of the task's subject, ASCII lower case: ("blog", "post"); ("text",) where the name leaves none."""
-    return subject_words(task.type, task.name)
+    return subject_words(task.type, task.name[:_LONGEST_READ])
 
 
 def node_key(task: Task, *, per: Literal["program", "node"] = "program") -> str:
@@ -77,12 +79,12 @@ def verb_words(kind: str) -> str:
     return clean if clean[:1].isalpha() else f"task_{clean}".rstrip("_")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def subject_words(kind: str, name: str) -> tuple[str, ...]:
     """Give the words of `name` that say what the work is about, for a task of type `kind`."""
     row = TASK_TYPES.get(kind)
     filler = _FILLER | (row.filler | {row.name} if row else {kind, *kind.split("_")})
-    text = name[:_LONGEST_READ]
+    text = name
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     if " " not in text.strip():

@@ -253,7 +253,7 @@ def _verbs() -> Mapping[str, str]:
     }
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _verb(words: str, leading: bool) -> str:
     for word in _WORD.findall(words.lower()):
         kind = _verbs().get(word)

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -74,7 +75,9 @@ class HubServer:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         if self._server:
-            await self._server.wait_closed()
+            with suppress(TimeoutError):  # from 3.12 on it waits for clients as well, also for one that reads nothing
+                async with asyncio.timeout(1):
+                    await self._server.wait_closed()
 
     def ready(self, group: str = "") -> list[Member]:
         """Give the clients that are connected (and in `group`), oldest first."""

@@ -95,8 +95,8 @@ class Socket:
         self._writer.transport.abort()
 
     def drop(self) -> None:
-        """End the connection without a close frame, as a server that is stopped does."""
-        self._writer.close()
+        """End the connection at once, without a close frame, as a server that is stopped does."""
+        self._writer.transport.abort()
 
     async def _flush(self) -> None:
         for data in self._protocol.data_to_send():

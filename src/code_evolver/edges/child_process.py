@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from code_evolver.core.child_frames import BadFrame, Frames, Limits, frame
 from code_evolver.core.errors import CodeEvolverError
@@ -71,7 +71,7 @@ class Nursery:
         self.workers: list[Channel] = []
         self.pids: list[int] = []
 
-    def __enter__(self) -> "Nursery":
+    def __enter__(self) -> Self:
         if not hasattr(socket, "AF_UNIX") or not hasattr(os, "fork"):
             # Windows: needs a socket handed over by socket.share and one process a case; designed, not built.
             raise ChildLost("This system cannot start a workflow's child yet.", "Use Linux (or WSL on Windows).")
@@ -81,7 +81,7 @@ class Nursery:
         self.workers = [Channel(ours) for ours, _ in pairs]
         ends = [end for _, end in pairs]
         self._process = subprocess.Popen(
-            [self._python, "-I", "-S", "-B", str(BOOT)], stdin=theirs, stdout=subprocess.DEVNULL,
+            [self._python, "-I", "-S", "-B", str(BOOT)], stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, env={}, cwd="/", close_fds=True, start_new_session=True,
             pass_fds=[end.fileno() for end in ends],
         )  # fmt: skip
@@ -134,10 +134,10 @@ class Nursery:
 def kernel_says_sealed(pid: int) -> bool:
     """Read from /proc that the process has a filter and no new privileges."""
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", newline="\n") as file:
-            lines = dict(line.split(":", 1) for line in file if ":" in line)
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return False
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     return lines.get("Seccomp", "").strip() == "2" and lines.get("NoNewPrivs", "").strip() == "1"
 
 

@@ -145,7 +145,7 @@ class HttpModels:
     async def _send(self, send: Send) -> Got:
         begun = time.perf_counter()
         limits = send.backend.timeouts
-        total = min(limits.total, LOOK_UP_SECONDS) if send.raw else limits.total
+        total = min(limits.total, send.within, LOOK_UP_SECONDS if send.raw else send.within)
         key = ""
         try:
             key = self._key(send.backend) if send.request.key_header else ""

@@ -174,29 +174,30 @@ class NodeIndex:
 
     def registry_problem(self) -> str:
         """Say what is wrong with registry.json: "" when it holds exactly the nodes of the index."""
-        try:
-            found = read_registry(self._registry.read_bytes())
-        except FileNotFoundError:
-            return "" if not len(self) else "registry.json is missing"
-        except StoreError as error:
-            return error.message
-        except OSError as error:
-            return f"registry.json cannot be read: {error.strerror}"
-        return (
-            ""
-            if len(found) == len(self) and found.keys() == set(self.names())
-            else "registry.json does not list all nodes"
-        )
+        return self._look_at_registry()[0]
 
     def mend_registry(self) -> str:
         """Write registry.json anew where it is missing, damaged or behind; a damaged one is set aside. Give the notice."""
-        problem = self.registry_problem()
+        problem, unreadable = self._look_at_registry()
         if problem:
             with self._lock:
-                if (self._registry.exists() and "damaged" in problem) or "is not" in problem:
-                    problem += f"; kept as {set_aside(self._registry).name}"
+                if unreadable:
+                    problem += f" It was kept as {set_aside(self._registry).name}."
                 self._write_registry_anew()
         return problem
+
+    def _look_at_registry(self) -> tuple[str, bool]:
+        """Give (what is wrong, whether the file is not ours to read)."""
+        try:
+            found = read_registry(self._registry.read_bytes())
+        except FileNotFoundError:
+            return ("registry.json is missing." if len(self) else "", False)
+        except StoreError as error:
+            return (error.message, True)
+        except OSError as error:
+            return (f"registry.json cannot be read: {error.strerror}.", False)
+        same = len(found) == len(self) and found.keys() == set(self.names())
+        return ("" if same else "registry.json does not list all nodes.", False)
 
     def close(self) -> None:
         """Write what registry.json lacks and close."""

@@ -116,10 +116,12 @@ async def _kill_tree(process: asyncio.subprocess.Process) -> None:
     else:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+    transport = getattr(process, "_transport", None)  # there is no public way to it
+    for descriptor in (0, 1, 2):  # a full or inherited pipe would keep wait() from returning
+        pipe = transport.get_pipe_transport(descriptor) if transport is not None else None
+        if pipe is not None:
+            pipe.close()
     await asyncio.shield(process.wait())
-    transport = getattr(process, "_transport", None)  # a grandchild may hold the pipes open; nobody reads them any more
-    if transport is not None:
-        transport.close()
 
 
 def _read_answer(name: str, code: int, out: bytes, complaint: bytes) -> dict[str, Any]:

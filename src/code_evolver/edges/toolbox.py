@@ -5,8 +5,9 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from code_evolver.core import extract, strict_json
+from code_evolver.core import strict_json
 from code_evolver.core.errors import CodeEvolverError, InputError, ModelError, ToolError, UnknownTool
+from code_evolver.core.extract import summarize
 from code_evolver.core.manifest import Llm, Manifest, nearest
 from code_evolver.core.strict_json import show
 from code_evolver.core.tool_prompt import question
@@ -137,7 +138,7 @@ class Toolbox:
             if part.fallback != "extractive":
                 raise
             self._degraded(manifest.name, error)
-            return extract.summarize(str(payload.get("prompt", "")))
+            return summarize(str(payload.get("prompt", "")))
 
     def _degraded(self, tool: str, error: ModelError) -> None:
         message = f"{tool} has no model and takes whole sentences from the text instead: {error.message}"

@@ -36,7 +36,7 @@ class _Progress:
     note: str = ""
 
 
-class _Stop(Exception):  # noqa: N818 - a way out of the loop, never seen by a caller
+class _Stop(Exception):
     def __init__(self, reason: StopReason, note: str = "") -> None:
         super().__init__(reason)
         self.reason: StopReason = reason
@@ -59,7 +59,7 @@ class _Session:
         """Run to the end; `progress.stopped` says if a limit was met."""
         self._out += frame(b"P", code) + frame(b"I", data)
         self._deadline = time.monotonic() + self._limits.wall
-        self._channel.sock.setblocking(False)
+        self._channel.sock.settimeout(0)
         try:
             with selectors.DefaultSelector() as selector:
                 self._loop(selector)

@@ -1,5 +1,6 @@
 """A workspace: its paths, its lock with the owner's name on it, and requests of commands to a running connector."""
 
+import errno
 import os
 import re
 import secrets
@@ -23,8 +24,7 @@ _PATIENCE = 0.5
 _POLL_SECONDS = 0.05
 _REQUEST_BYTES = 1 << 20
 _REQUESTS_AT_ONCE = 100
-_NO_ROOM = frozenset({28, 122})
-"""ENOSPC and EDQUOT; the latter has no name on Windows."""
+_NO_ROOM = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 @dataclass(frozen=True, slots=True)

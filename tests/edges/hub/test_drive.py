@@ -56,12 +56,21 @@ def test_records_arrive_however_they_are_cut_into_frames(client):
 
 
 def test_a_bad_record_costs_that_record_and_not_the_connection(client):
-    bad = ['{"type":1,', "[1,2]", '{"type":42}', '{"type":1,"target":"TaskHub"}', '{"type":1,"arguments":[1]}', '{"type":1,"a":"\xff"}']
+    bad = [
+        '{"type":1,',
+        "[1,2]",
+        '{"type":42}',
+        '{"type":1,"target":"TaskHub"}',
+        '{"type":1,"arguments":[1]}',
+        '{"type":1,"a":"\xff"}',
+    ]
 
     async def behave(peer: Peer) -> None:
         await peer.say(*[text.encode("latin-1") for text in bad])
         await peer.say({"type": 8, "sequenceId": 1}, {"type": 3, "invocationId": "stale", "result": 1}, {"type": 6})
-        await peer.say({"extra": 1, "type": 1, "headers": {"a": "b"}, "target": "taskHUB", "arguments": [{"id": "ok"}], "new": {}})
+        await peer.say(
+            {"extra": 1, "type": 1, "headers": {"a": "b"}, "target": "taskHUB", "arguments": [{"id": "ok"}], "new": {}}
+        )
 
     async def scene() -> None:
         async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
@@ -74,7 +83,7 @@ def test_a_bad_record_costs_that_record_and_not_the_connection(client):
     asyncio.run(scene())
 
 
-def test_a_record_of_2_MB_arrives_and_one_over_the_limit_is_reported_without_its_body(client):
+def test_a_record_of_two_megabytes_arrives_and_one_over_the_limit_is_reported_without_its_body(client):
     async def behave(peer: Peer) -> None:
         await peer.raw(peer.frame(invocation("big", pad="x" * 2_000_000)))
         huge = invocation("huge", pad="x" * 6_000_000)
@@ -82,7 +91,10 @@ def test_a_record_of_2_MB_arrives_and_one_over_the_limit_is_reported_without_its
         await peer.push("after")
 
     async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client, max_message_bytes=4_000_000) as heard:
+        async with (
+            FaultHub(behave).running() as hub,
+            listening(hub.url, client=client, max_message_bytes=4_000_000) as heard,
+        ):
             await heard.until(lambda heard: "after" in heard.ids)
             assert heard.ids == ["big", "after"]
             (refused,) = [one for one in heard.received if one.problem]
@@ -135,7 +147,10 @@ def test_a_lost_connection_is_opened_again_and_subscribed_again(client, how):
 
     async def scene() -> None:
         hub.arrived = asyncio.Condition()
-        async with hub.running(), listening(hub.url, client=client, subscribe=[HubCall("Join", ("{hub_name}",))]) as heard:
+        async with (
+            hub.running(),
+            listening(hub.url, client=client, subscribe=[HubCall("Join", ("{hub_name}",))]) as heard,
+        ):
             await heard.until(lambda heard: "back" in heard.ids)
             assert [peer.records[0]["arguments"] for peer in hub.peers[:2]] == [["TaskHub"], ["TaskHub"]]
             if "error" in how:
@@ -178,7 +193,12 @@ def test_our_pings_keep_coming(client):
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
     ("upgrade", "kind", "words"),
-    [(401, HubAuthentication, "HTTP 401"), (400, HubRefused, "HTTP 400"), (302, HubRefused, "HTTP 302"), (500, HubUnreachable, "HTTP 500")],
+    [
+        (401, HubAuthentication, "HTTP 401"),
+        (400, HubRefused, "HTTP 400"),
+        (302, HubRefused, "HTTP 302"),
+        (500, HubUnreachable, "HTTP 500"),
+    ],
 )
 def test_a_refused_upgrade_is_judged_by_its_status(client, upgrade, kind, words):
     async def scene() -> None:
@@ -214,7 +234,11 @@ def test_a_hub_that_hangs_is_given_up_and_asked_again(client, what):
         hub.handshake = None
         async with hub.running():
             error, _ = await failure(
-                hub.url, client=client, max_reconnect_attempts=2, connect_timeout_seconds=0.2, handshake_timeout_seconds=0.2
+                hub.url,
+                client=client,
+                max_reconnect_attempts=2,
+                connect_timeout_seconds=0.2,
+                handshake_timeout_seconds=0.2,
             )
         assert type(error) is HubUnreachable
         assert "0.2 s" in str(error)
@@ -293,13 +317,11 @@ def test_an_answer_goes_only_to_the_connection_that_asked(client):
         async with hub.running(), listening(hub.url, client=client) as heard:
             heard.gate.clear()
             await hub.peer()
-            while not heard.hub._inbox._chunks and heard.hub._inbox._idle.is_set():
-                await asyncio.sleep(0.01)
+            await heard.asked.wait()
             hub.peers[0].drop()
             second = await hub.peer(2)
             heard.gate.set()
             await heard.until(lambda heard: heard.ids == [1])
-            await heard.hub.invoke("Sync", [], 0.1) if False else None
             await second.heard(lambda peer: any(record["type"] == 6 for record in peer.records))
             assert not [record for record in second.records if record["type"] == 3]
 
@@ -345,11 +367,16 @@ def test_results_of_subscribe_calls_and_stream_items_are_received_and_refusals_a
 
     async def scene() -> None:
         subscribe = [HubCall("Pending"), HubCall("Join", ("{hub_name}",)), HubCall("Wrong")]
-        async with FaultHub(behave).running() as hub, listening(
-            hub.url, client=client, subscribe=subscribe, stream=[HubCall("Items", (3, 5))]
-        ) as heard:
+        async with (
+            FaultHub(behave).running() as hub,
+            listening(hub.url, client=client, subscribe=subscribe, stream=[HubCall("Items", (3, 5))]) as heard,
+        ):
             await heard.until(lambda heard: "last" in heard.ids)
-            assert [(one.target, one.invocation_id) for one in heard.received] == [("Pending", None), ("Items", None), ("TaskHub", None)]
+            assert [(one.target, one.invocation_id) for one in heard.received] == [
+                ("Pending", None),
+                ("Items", None),
+                ("TaskHub", None),
+            ]
             assert "Method does not exist" in heard.named("notice")[0]["message"]
 
     asyncio.run(scene())
@@ -389,7 +416,10 @@ def test_a_full_disk_is_waited_out_and_a_broken_store_ends_the_run(client):
         async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
             heard.faults = [DiskFull("No room.", "Make some.")]
             await heard.until(lambda heard: heard.ids == [1])
-            assert [name for name, _ in heard.events if name.startswith("intake")] == ["intake_paused", "intake_resumed"]
+            assert [name for name, _ in heard.events if name.startswith("intake")] == [
+                "intake_paused",
+                "intake_resumed",
+            ]
             heard.faults = [StoreError("Damaged.", "Restore it.")]
             first.append(1)
             async with hub.peers[0].changed:
@@ -424,7 +454,10 @@ def test_a_slow_receiver_stops_the_reading_instead_of_growing_memory_and_is_no_s
     sent: list[int] = []
 
     async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client, server_timeout_seconds=1.0) as heard:
+        async with (
+            FaultHub(behave).running() as hub,
+            listening(hub.url, client=client, server_timeout_seconds=1.0) as heard,
+        ):
             heard.gate.clear()
             await hub.peer()
             await asyncio.sleep(2.5)  # longer than the silence that counts as death: it is what is tested
@@ -469,7 +502,10 @@ def test_stop_ends_within_a_second_in_any_state(client, state):
 
 def test_a_token_command_that_hangs_does_not_hold_up_a_stop(client):
     async def scene() -> None:
-        async with FaultHub().running() as hub, listening(hub.url, client=client, access_token_command="sleep 60") as heard:
+        async with (
+            FaultHub().running() as hub,
+            listening(hub.url, client=client, access_token_command="sleep 60") as heard,
+        ):
             await heard.until(lambda heard: bool(heard.named("connecting")))
             await asyncio.sleep(0.2)
 

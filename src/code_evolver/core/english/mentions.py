@@ -8,13 +8,18 @@ from itertools import accumulate
 from code_evolver.core.english import durations, names
 from code_evolver.core.english.problems import Secret, Unsure
 from code_evolver.core.english.rules import RULES
-from code_evolver.core.english.tokens import Token, duration_words, tokenize, unclear_figure
+from code_evolver.core.english.tokens import Token, duration_words, plain, tokenize, unclear_figure
 from code_evolver.core.english.words import CONTRACTIONS, HARMLESS, HUB_CUES, OTHER_CUES, SECRETS
 
 _PLACE = {"url": "<u>", "file": "<f>", "path": "<p>", "quoted": "<q>", "email": "<e>", "number": "<n>"}
 _MARKS = {",": ",", "(": "(", ")": ")", ":": ":", "=": "=", "-": "-", "--": "-", "->": "-", "=>": "-", "&": "and"}
 _LIKE_A_KEY = re.compile(r"(?=[^\s]{0,200}[0-9])(?=[^\s]{0,200}[A-Za-z])[A-Za-z0-9_.~+/=-]{24,}")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}")
+_QUESTION = re.compile(
+    r"(?:(?:hi|hello|hey|ok|okay|well|please|and|but|so|,) ){0,4}"
+    r"(?P<word>what|which|is|are|am|has|have|(?:can|could|would|will)(?= (?:i|it|they|this|that|these|the|hub|tasks) ))(?= )"
+)
+"""A sentence that begins so asks something, or is no request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +108,7 @@ def _canonical(token: Token) -> Sequence[str]:
     if token.kind == "mark":
         mark = _MARKS.get(token.text)
         return (mark,) if mark else ()
-    word = (
-        token.text.lower().replace("\u2019", "'").replace("\u2018", "'").replace("\u2011", "-").replace("\u2010", "-")
-    )
+    word = plain(token.text).lower()
     if len(word) > 130 or "<" in word or not word.isprintable() or " " in word or unclear_figure(word):
         return ("<x>",)
     if word in CONTRACTIONS:
@@ -128,7 +131,10 @@ def _read_sentence(request: str, items: Sequence[Item], mentions: Mentions) -> N
     index = {start: number for number, start in enumerate(starts)}
     index_of_end = {start - 1: number for number, start in enumerate(starts)}
     claimed = [item.canon in HARMLESS or item.canon in ",():=-" for item in items]
-    referred: set[int] = set()
+    question = _QUESTION.match(canon)
+    if question:
+        claimed[index[question.start("word")]] = False
+    special: dict[str, set[int]] = {kind: set() for kind in ("reference", "token_file", "no_token", "refused_time")}
     at = 0
     while at < len(items):
         best = _best(canon, starts[at], at, items)
@@ -137,12 +143,17 @@ def _read_sentence(request: str, items: Sequence[Item], mentions: Mentions) -> N
             continue
         kind, found = best
         end = index_of_end[found.end()]
-        if kind == "reference":
-            referred.update(range(at, end))
+        if kind in special:
+            special[kind].update(range(at, end))
         mentions.found.append(_mention(request, kind, found, items, range(at, end), index))
         claimed[at:end] = [True] * (end - at)
         at = end
-    _sort_urls(items, referred, claimed, mentions)
+    _sort_urls(items, special["reference"], claimed, mentions)
+    harmless = special["token_file"] | special["no_token"]
+    _look_for_secrets([item for number, item in enumerate(items) if number not in harmless], mentions)
+    odd = [item for number, item in enumerate(items) if not claimed[number] or number in special["refused_time"]]
+    if any(_LIKE_A_KEY.fullmatch(item.first.text) for item in odd if item.canon not in {"<u>", "<f>", "<p>"}):
+        mentions.secret = mentions.secret or Secret.LOOK
     _leftovers(request, items, claimed, mentions)
 
 
@@ -166,15 +177,16 @@ def _fits(kind: str, found: re.Match[str], canon: str, at: int, items: Sequence[
     groups = found.groupdict()
     for group in ("name", "method"):
         if groups.get(group) and kind != "client":
-            token = _token_at(canon, found.start(group), items)
+            token = _token_at(canon, found.start(), at, found.start(group), items)
             how = kind if group == "name" else "method"
             if not names.fits(how, token):
                 return False
     return True
 
 
-def _token_at(canon: str, place: int, items: Sequence[Item]) -> Token:
-    return items[canon.count(" ", 0, place)].first
+def _token_at(canon: str, start: int, at: int, place: int, items: Sequence[Item]) -> Token:
+    """Give the token at `place`, counted from the phrase's start, so that long sentences cost no more than short ones."""
+    return items[at + canon.count(" ", start, place)].first
 
 
 def _mention(
@@ -232,11 +244,13 @@ def _leftovers(request: str, items: Sequence[Item], claimed: Sequence[bool], men
 def _leftover(request: str, items: Sequence[Item], mentions: Mentions) -> None:
     canon = [item.canon for item in items]
     words = _slice(request, items[0], items[-1])
-    if any(_is_secret(item) for item in items) or re.search(r"\bapi[ _-]?key|\baccess[ _-]?key", " ".join(canon)):
-        mentions.secret = Secret.WORD
-    elif any(_LIKE_A_KEY.fullmatch(item.first.text) for item in items if item.canon not in {"<u>", "<f>", "<p>"}):
-        mentions.secret = mentions.secret or Secret.LOOK
     mentions.unsure.append(Unsure(words, *_why(canon)))
+
+
+def _look_for_secrets(items: Sequence[Item], mentions: Mentions) -> None:
+    canon = " ".join(item.canon for item in items)
+    if any(_is_secret(item) for item in items) or re.search(r"\b(?:api|access|secret|private)[ _-]?key", canon):
+        mentions.secret = Secret.WORD
 
 
 def _is_secret(item: Item) -> bool:

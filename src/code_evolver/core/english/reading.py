@@ -8,7 +8,7 @@ from code_evolver.core.english import durations, urls
 from code_evolver.core.english.mentions import Mention, Mentions, find
 from code_evolver.core.english.problems import EXAMPLE_REQUEST, NotUnderstood, SecretInWords, Unsure
 from code_evolver.core.english.tokens import Token
-from code_evolver.core.english.wishes import workflow_wishes
+from code_evolver.core.english.wishes import doubt_of_duration, doubt_of_output, workflow_wishes
 from code_evolver.core.strict_json import show
 
 MAX_CHARACTERS = 20_000
@@ -133,8 +133,15 @@ def _refuse_negative(_: _Draft, mention: Mention) -> None:
 def _read_duration(draft: _Draft, mention: Mention) -> None:
     seconds = next((item.seconds for item in mention.items if item.seconds is not None), None)
     if seconds is None:
-        seconds = float(mention.token("number").text)
-    draft.say("duration_seconds", durations.in_range(seconds, mention.words), mention.words)
+        # "duration_seconds = 300", or "for the next hour".
+        last = mention.items[-1]
+        seconds = float(last.first.text) if last.first.kind == "number" else durations.UNITS[last.canon]
+    durations.in_range(seconds, mention.words)
+    doubt = doubt_of_duration(mention)
+    if doubt:
+        draft.unsure.append(doubt)
+    else:
+        draft.say("duration_seconds", seconds, mention.words)
 
 
 def _read_forever(draft: _Draft, mention: Mention) -> None:
@@ -146,6 +153,10 @@ def _read_output(draft: _Draft, mention: Mention) -> None:
     if not name.lower().endswith((".json", ".jsonl")):
         draft.unsure.append(Unsure(mention.words, "Tasks are written as JSON, and this name has another ending.",
                                    "Name a file that ends in .json or .jsonl."))  # fmt: skip
+        return
+    doubt = doubt_of_output(mention)
+    if doubt:
+        draft.unsure.append(doubt)
         return
     draft.say("output_file", name, mention.words)
     if "result" in mention.words.lower() or "output" in mention.words.lower():

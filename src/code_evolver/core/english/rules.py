@@ -12,7 +12,7 @@ STOPPING = (
 )
 LISTENING = (
     r"(?:listen|listening|receive|receiving|collect|collecting|watch|watching|monitor|monitoring|connect|connecting|observe"
-    r"|stay connected|run|running|keep listening|keep receiving|stay)"
+    r"|stay connected|run|keep listening|keep receiving|stay)"
 )
 _MAKE = (
     r"(?:create|build|generate|make|produce|auto-generate|auto generate|autogenerate|auto-create|creating|building|generating"
@@ -39,7 +39,10 @@ _THINGS = (
     r"|what|whatever|you|is|are|get|gets|receive|we|comes?|arrives?|arrive|arriving|in|that|which|from|hub|there|anything|i"
     r"|llm|signalr|also|a|copy|list|as|out|down|they|these|those|been|has|have|server|json|(?:from|at|of) <u>|to disk) ){0,10}?"
 )
-_SAVE = r"(?:save|saving|saved|store|storing|write|writing|dump|dumping|put|export|exporting|append|appending|record|recording|persist|persisting|collect|keep|output)"
+_SAVE = (
+    r"(?:save|saving|store|storing|write|writing|dump|dumping|put|export|exporting|append|appending|record|recording|persist"
+    r"|persisting|keep|output)"
+)
 _FILE = r"(?:the |a |an )?(?:local |json |jsonl |output )?(?:file |array )?(?:called |named |name |with the name |at |: |= )?"
 _FOREVER = (
     r"(?:for ever|forever|indefinitely|permanently|endlessly|continuously|non-stop|nonstop|24/7|around the clock|all the time"
@@ -75,7 +78,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
         "duration",
         rf"(?:(?:just|only) )?for {_ABOUT}<d>(?: only| straight| in total| altogether| from now(?: on)?)?(?:{_THEN_STOP})?",
     ),
-    ("duration", r"(?:(?:over|during|in|within) )?the (?:next|coming|following) <d>"),
+    ("duration", r"(?:for|over|during) the next (?:minute|hour|day|week)"),
+    ("duration", r"(?:for|over|during) the (?:next|coming|following) <d>"),
     ("duration", rf"{LISTENING} {_ABOUT}<d>(?: long)?(?:{_THEN_STOP})?"),
     (
         "duration",
@@ -97,7 +101,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ),
     (
         "duration",
-        rf"(?:it |this |that |the (?:session|run|whole thing) )?(?:should|shall|must|may|can|will) (?:last|take|run|go on) (?:for )?{_ABOUT}<d>",
+        rf"(?:it|this|the (?:session|run|whole thing)) (?:should|shall|must) (?:last|run|go on) (?:for )?{_ABOUT}<d>",
     ),
     ("bare_duration", rf"<d>(?: long| please| only| max| in total| total)?(?:{_THEN_STOP})?"),
     ("forever", _FOREVER),
@@ -143,13 +147,13 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ("no_make", rf"{_MAKE} (?:no|zero) (?:new )?{_WORKFLOW}"),
     (
         "no_make",
-        rf"{_GENERATION} (?:is |should be |must be |: |= )?(?:off|disabled|no|false|not wanted|unwanted|not needed|switched off|turned off)",
+        rf"(?:with )?(?:the )?{_GENERATION} (?:is |should be |must be |: |= )?(?:off|disabled|no|false|not wanted|unwanted|not needed|switched off|turned off)",
     ),
     ("no_make", r"(?:auto[_-]generate[_-]workflows?|workflows?|training) (?:[:=] )(?:off|no|false|none)"),
     ("no_make", rf"(?:no|without) {_WORKFLOW} (?:please|needed|necessary|required|wanted)"),
     (
         "receive_only",
-        r"(?:just|only|merely|purely|nothing but)(?= (?:to )?(?:listen|listening|receive|receiving|collect|collecting|watch|watching|monitor|monitoring|record|recording|log|observe|observing|save|saving|store|storing)(?: |$))",
+        r"(?:just|only|merely|purely|(?:do )?nothing but)(?= (?:to )?(?:listen|listening|receive|receiving|collect|collecting|watch|watching|monitor|monitoring|record|recording|log|observe|observing|save|saving|store|storing)(?: |$))",
     ),
     ("receive_only", r"(?:listen|listening|receive|receiving|collect|watch|monitor|read)[ -]only(?: mode)?"),
     # where to write the tasks
@@ -164,6 +168,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
         "output",
         r"(?:the )?(?:tasks?|messages?|everything|they|it|all of it|all tasks) (?:should|shall|must|will|are to|is to) (?:all )?(?:be )?(?:saved|stored|written|go|end up|land) (?:to|into|in) (?:the )?(?:file )?<f>",
     ),
+    ("output", rf"(?:collect|collecting|receive|receiving) {_THINGS}(?:to|into) {_FILE}<f>(?: file)?"),
     ("output", rf"into {_FILE}<f>(?: file)?"),
     ("output", r"to (?:the |a )(?:json |output )?file (?:called |named |: )?<f>"),
     (
@@ -177,8 +182,10 @@ _TABLE: tuple[tuple[str, str], ...] = (
     # the client method that the hub calls
     (
         "hub_name",
-        rf"(?:hub[ _-])?(?:context|method|name|event)(?: (?:name|of|is)){{0,2}} (?:called|named|[:=]) {_NAME}(?: (?:context|method|hub))?",
+        rf"(?:the |a )?(?:hub[ _-]|client )(?:context|method|name|event)(?: name)?(?: is)? (?:called|named|[:=]) {_NAME}(?: (?:context|method|hub))?",
     ),
+    ("hub_name", rf"(?:the |a )?(?:context|method|event)(?: is)? (?:called|named) {_NAME}"),
+    ("hub_named", rf"(?:the |a )?(?:hub|context|method|event)(?: is)? [:=] {_NAME}"),
     ("hub_named", rf"hub[ _-](?:context|name|method)(?: name)?(?: is| to be)? {_NAME}(?: (?:context|method|hub))?"),
     ("hub_name", rf"<u> (?:called|named) {_NAME}"),
     (
@@ -187,7 +194,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ),
     (
         "hub_name",
-        rf"hub (?:is )?(?:called|named|[:=]|with the name|with name|by the name of|whose name is)(?: [:=])? {_NAME}",
+        rf"(?:the |my |our |a )?hub (?:is )?(?:called|named|with the name|with name|by the name of|whose name is)(?: [:=])? {_NAME}",
     ),
     (
         "hub_named",
@@ -228,7 +235,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
         rf"(?:with |using |use |and |take |read )?(?:{_SIGN_IN}|access_token|access_token_file)(?: (?:is|stands|lies|from|in|file|: |=|:|the|a|at|which)){{1,5}} (?P<name><f>|<p>|<q>)",
     ),
     (
-        "ok",
+        "no_token",
         rf"(?:(?:it|the hub|we|you|i) )?(?:do not need|does not need|do not require|does not require|no|needs no|has no|have no|with no|requires no|without)(?: any| a| an)? {_SIGN_IN}(?: (?:is )?(?:needed|required|necessary))?(?= [,.)(]|$)",
     ),
     # other addresses
@@ -257,8 +264,10 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ),
     (
         "ok",
-        r"(?:start|begin|starting|go|keep|keep on|continue|stay)(?: by| on| with)? (?:listening|receiving|collecting|watching|monitoring|connecting|connected|to listen|to receive|observing|up)",
+        r"(?:start|begin|starting|go|keep|keep on|continue|stay)(?: by| on| with)? (?:listening|receiving|collecting|watching|monitoring|connecting|connected|running|to listen|to receive|observing|up)",
     ),
+    ("ok", r"(?:tasks|messages|everything|all) received"),
+    ("ok", r"keep (?:it|the connection|the line) (?:open|up|alive)"),
     ("ok", r"run(?= (?:for|against|on|with) )"),
     ("ok", r"start(?= by | <u>| now)"),
     (

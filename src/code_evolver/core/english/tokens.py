@@ -55,8 +55,12 @@ _COMPOUND = re.compile(r"[0-9]+(?:\.[0-9]+)?[a-zA-Z]+")
 
 def tokenize(request: str) -> list[Token]:
     """Cut `request` into tokens, in order. Takes time in proportion to its length."""
-    text = request.translate(_SAME)
-    return list(_tokens(text, request))
+    return list(_tokens(plain(request), request))
+
+
+def plain(text: str) -> str:
+    """Give `text` with typographic quotes, dashes and spaces made plain, each character in its place."""
+    return text.translate(_SAME)
 
 
 def _tokens(text: str, raw: str) -> Iterator[Token]:

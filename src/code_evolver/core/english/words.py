@@ -12,6 +12,8 @@ def words(text: str) -> frozenset[str]:
 
 HARMLESS = words(
     """
+    grab grabbing pull pulling
+    🙂 😀 😊 🙏 👍 🚀 ✨ 🎉
     please pls plz kindly hi hello hey dear thanks thank thx cheers regards greetings ok okay well i we us me
     my our you your they them it its this that these those which the a an here there could can would will want
     wants need needs like love am are is be have has and then also now so to at with from on in of for via
@@ -47,6 +49,7 @@ HUB_CUES = words(
 
 OTHER_CUES = words(
     """
+    export exporting dump dumping put append appending record recording persist persisting log logging output
     see doc docs documentation documented described guide guides readme wiki page website homepage ticket
     issue info information details reference source repo repository code manual instructions background report
     reports reporting post send forward webhook proxy callback save saving write writing store storing upload
@@ -66,6 +69,7 @@ SECRETS = words(
 
 PRODUCTS = words(
     """
+    javascript typescript powershell postgresql mysql mongodb rabbitmq youtube linkedin nodejs macos ios
     signalr github gitlab asp.net aspnet json llm llms openai chatgpt devops websocket websockets github
     dockerhub signalrhub
     """

@@ -1,4 +1,4 @@
-"""The hub connection with pysignalr (an extra): its transport and protocol over a socket of frames.py.
+"""The hub connection with pysignalr (an extra): its protocol, and its transport's handshake, over a socket of frames.py.
 
 pysignalr's run loop is not used: it reconnects by itself with an old connection id, and ends at the first record with
 a field that it does not know (measured).
@@ -41,8 +41,9 @@ class PysignalrConnection(Connection):
 
     def __init__(self, address: Address, settings: HubSettings) -> None:
         super().__init__(address, settings)
+        self._protocol = _Protocol()
         self._transport: Any = WebsocketTransport(
-            url=address.url, protocol=_Protocol(), callback=_ignore, skip_negotiation=True
+            url=address.url, protocol=self._protocol, callback=_ignore, skip_negotiation=True
         )
 
     async def shake_hands(self, socket: Socket) -> None:
@@ -54,14 +55,15 @@ class PysignalrConnection(Connection):
         except (ValueError, AttributeError) as error:
             raise HubRefused(f"The hub refused the handshake: {show(error, 300)}.",
                              "Check that hub_url is the address of an ASP.NET Core SignalR hub.") from error  # fmt: skip
-        self._transport._ws = socket  # noqa: SLF001 - as above
-        self._transport._connected.set()  # noqa: SLF001 - as above
 
     async def write(self, socket: Socket, record: Mapping[str, Any]) -> None:
-        """Send one record through pysignalr's transport. Raises HubUnreachable."""
+        """Send one record, written by the protocol object. Raises HubUnreachable.
+
+        Not through the transport's `send`: its wait_for may swallow a cancellation (Python 3.11).
+        """
         try:
-            await self._transport.send(record)
-        except (WebSocketException, RuntimeError) as error:
+            await socket.send(self._protocol.encode(record))
+        except WebSocketException as error:
             raise socket.ended() from error
 
 

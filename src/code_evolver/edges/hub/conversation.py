@@ -11,6 +11,7 @@ from code_evolver.core.session import HubSettings
 from code_evolver.core.signalr import BadRecord, Oversized
 from code_evolver.core.strict_json import show
 from code_evolver.edges.hub.inbox import Inbox, Item
+from code_evolver.edges.hub.tasks import end
 from code_evolver.ports import Emit, HubConnection, Received
 
 _PUSH = b'{"type":1,'
@@ -46,13 +47,9 @@ class Conversation:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._over = True
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            problems = await end(tasks)
             self._fail_own()
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+        raise problems[0]
 
     async def invoke(self, method: str, arguments: Sequence[Any]) -> Any:
         """Call a hub method and wait for its answer. Raises HubUnreachable or HubRefused."""

@@ -15,6 +15,7 @@ from code_evolver.edges.hub.connection import Connection
 from code_evolver.edges.hub.conversation import Conversation
 from code_evolver.edges.hub.inbox import Inbox
 from code_evolver.edges.hub.intake import Intake, Receive
+from code_evolver.edges.hub.tasks import end
 from code_evolver.ports import Emit
 
 STOP_SECONDS = 0.4
@@ -67,13 +68,10 @@ class HubListener:
             if not tasks[1].done():
                 await self._wind_up(tasks[0])
         finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            problems = await end(tasks)
             self._stopped.set()
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+        if problems:
+            raise problems[0]
 
     async def stop(self) -> None:
         """End `run` within a second, in any state."""
@@ -102,9 +100,7 @@ class HubListener:
 
     async def _wind_up(self, living: "asyncio.Task[Any]") -> None:
         """Close the connection, then let what was read be stored."""
-        if not living.done():
-            living.cancel()
-            await asyncio.wait([living])
+        await end([living])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._inbox.idle()

@@ -19,26 +19,59 @@ CHECK_SECONDS = 5.0
 SIDE_FILES = ("", "-wal", "-shm")
 
 
-def open_file(path: Path, options: Options) -> tuple[sqlite3.Connection, list[str]]:
+def open_file(path: Path, options: Options, owner: str = "") -> tuple[sqlite3.Connection, list[str]]:
     """Open for writing, made or mended where need be; give the connection and notices for a person.
 
     Raises StoreError (newer version, not writable, no plain file, disk) or DiskFull.
     """
     _refuse_odd(path)
     notices: list[str] = []
-    why = _what_is_wrong(path)
-    aside = set_aside(path) if why else None
     try:
+        _finish_replacement(path)
+        why = _what_is_wrong(path)
+        if why:
+            notices.append(_replace(path, why, options))
         db = _connect(path, options)
-        _prepare(db, path, options, notices)
-        if aside is not None:
-            saved = salvage(db, aside)
-            notices.append(
-                f"{path.name} {why}; it was set aside as {aside.name}, {saved} of its tasks were taken over."
-            )
+        try:
+            _prepare(db, path, options, notices)
+            note(db, "owner", owner)
+        except BaseException:
+            db.close()
+            raise
     except FOREIGN_ERRORS as error:
         raise mapped(error, path) from error
     return db, notices
+
+
+def _new_name(path: Path) -> Path:
+    return Path(f"{path}.new")
+
+
+def _replace(path: Path, why: str, options: Options) -> str:
+    """Put a new file in the place of a bad one, with what can be read of it; give the notice.
+
+    The new file is complete before the bad one is moved: a kill at any moment leaves one of the two to go on from.
+    """
+    fresh = _new_name(path)
+    for side in SIDE_FILES:
+        Path(f"{fresh}{side}").unlink(missing_ok=True)  # of a start that was killed: only a part of what `path` holds
+    with closing(_connect(fresh, options)) as db:
+        _prepare(db, fresh, options, [])
+        saved = salvage(db, path)
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    aside = set_aside(path)
+    fresh.rename(path)
+    return f"{path.name} {why}; it was set aside as {aside.name}, and {saved} of its waiting tasks were taken over."
+
+
+def _finish_replacement(path: Path) -> None:
+    """Go on where a start was killed between moving a bad file away and moving the new one in."""
+    if path.exists():
+        return
+    if any(Path(f"{path}{side}").exists() for side in SIDE_FILES):
+        set_aside(path)  # a -wal without its file would be written into the next file of that name
+    if _new_name(path).exists():
+        _new_name(path).rename(path)
 
 
 def _refuse_odd(path: Path) -> None:
@@ -99,15 +132,17 @@ def _quick_check(db: sqlite3.Connection) -> str:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename the file with its -wal and -shm to the first free `.damaged-<n>`; nothing is ever deleted."""
+    """Rename the file with its -wal and -shm to `.damaged-<n>`; nothing is ever deleted.
+
+    The file goes first: side files that a kill leaves behind follow it under the same number at the next start.
+    """
     number = 1
-    while any(Path(f"{path}.damaged-{number}{side}").exists() for side in SIDE_FILES):
+    there = [side for side in SIDE_FILES if Path(f"{path}{side}").exists()]
+    while any(Path(f"{path}.damaged-{number}{side}").exists() for side in there):
         number += 1
     target = Path(f"{path}.damaged-{number}")
-    for side in reversed(SIDE_FILES):
-        source = Path(f"{path}{side}")
-        if source.exists():
-            source.rename(f"{target}{side}")
+    for side in there:
+        Path(f"{path}{side}").rename(f"{target}{side}")
     return target
 
 
@@ -121,7 +156,6 @@ def _connect(path: Path, options: Options) -> sqlite3.Connection:
         ("wal_autocheckpoint", "0"),  # ours are explicit, so that an error of theirs is seen
         ("journal_size_limit", "0"),  # the size of the -wal then says how much waits for a checkpoint
         ("cache_size", f"-{options.cache_kib}"),
-        ("temp_store", "MEMORY"),
     ):
         db.execute(f"PRAGMA {name} = {value}").fetchone()
     return db

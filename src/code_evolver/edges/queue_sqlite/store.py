@@ -11,7 +11,7 @@ from typing import Any, Self
 from code_evolver.core.task import Refusal, Task
 from code_evolver.edges.queue_sqlite import ends, intake, moves, reading
 from code_evolver.edges.queue_sqlite.opening import open_file
-from code_evolver.edges.queue_sqlite.options import Options, note
+from code_evolver.edges.queue_sqlite.options import Options
 from code_evolver.edges.queue_sqlite.reserve import Reserve
 from code_evolver.edges.queue_sqlite.writer import Step, Writer
 from code_evolver.ports import Counts, DeadLetter, End, Lease, Put, Report
@@ -52,10 +52,8 @@ class SqliteQueue:
         """
         options = Options(clock=clock, **settings)
         kept = Reserve(reserve or path.with_name(path.name + ".reserve"), options.reserve_bytes)
-        db, notices = open_file(path, options)
+        db, notices = open_file(path, options, json.dumps(dict(owner)) if owner else "")
         kept.released = not kept.ensure()
-        if owner is not None:
-            note(db, "owner", json.dumps(dict(owner)))
         writer = Writer(db, path, kept)
         writer.start()
         return cls(writer, options, notices)

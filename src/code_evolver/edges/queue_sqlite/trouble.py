@@ -8,11 +8,17 @@ from pathlib import Path
 
 from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError, Unexpected
 
-ROOM_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
-FOREIGN_ERRORS = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError)
+ROOM_ERRORS = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+FOREIGN_ERRORS = (
+    sqlite3.Error, OSError, ValueError, TypeError, OverflowError, LookupError, AttributeError, RecursionError,
+)  # fmt: skip
 """What a statement, a file or a value that cannot be stored may raise."""
 FULL_HINT = "Make room on the disk; what the queue holds is safe, and it goes on by itself."
 _PRIMARY = 0xFF
+_FATAL = frozenset({
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+})  # fmt: skip
 
 
 def has_room(folder: Path, size: int) -> bool:
@@ -62,6 +68,8 @@ def _of_sqlite(error: sqlite3.Error, path: Path) -> CodeEvolverError:
     return Unexpected(f"The queue file {path} answered: {error}.", "Please report this.")
 
 
-def is_fatal(error: CodeEvolverError) -> bool:
+def is_fatal(error: Exception, ours: CodeEvolverError) -> bool:
     """Say whether nothing more may be written: after a failed sync nobody knows what the disk holds."""
-    return isinstance(error, StoreError) and not isinstance(error, DiskFull) and "keeps" not in error.message
+    if isinstance(ours, DiskFull):
+        return False
+    return isinstance(error, OSError) or (getattr(error, "sqlite_errorcode", 0) & _PRIMARY) in _FATAL

@@ -25,7 +25,7 @@ Step = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]]
 """Items in, one result an item out, inside a transaction."""
 GROUP_ITEMS = 16_384
 """Items of one transaction: about 0.3 s of writing."""
-CHECKPOINT_BYTES = 16 << 20
+CHECKPOINT_BYTES = 32 << 20
 _CLOSE_SECONDS = 30.0
 
 
@@ -141,14 +141,18 @@ class Writer:
                 _run_group(self.db, step, list(group))
             self.db.execute("COMMIT")
         except FOREIGN_ERRORS as error:
-            ours = mapped(error, self.path)
-            self._undo(ours)
+            ours = self._judged(error)
+            self._roll_back()
             return ours
         return None
 
-    def _undo(self, error: CodeEvolverError) -> None:
-        if is_fatal(error):
-            self.fatal = error
+    def _judged(self, error: Exception) -> CodeEvolverError:
+        ours = mapped(error, self.path)
+        if is_fatal(error, ours):
+            self.fatal = ours
+        return ours
+
+    def _roll_back(self) -> None:
         with suppress(sqlite3.Error):
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
@@ -168,9 +172,7 @@ class Writer:
         try:
             self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
-            ours = mapped(error, self.path)
-            if is_fatal(ours):
-                self.fatal = ours
+            self._judged(error)
 
     def _end(self, unanswered: list[Job]) -> None:
         """Close the file, and answer everybody who still waits: nobody may hang on a thread that is gone."""

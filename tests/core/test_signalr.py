@@ -1,0 +1,96 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from code_evolver.core import signalr
+from code_evolver.core.errors import HubRefused
+from code_evolver.core.signalr import BadRecord, Oversized, Splitter
+
+leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+json_values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=50)
+@given(st.lists(json_values, max_size=3), st.text(max_size=8))
+def test_what_is_written_is_read_again_and_holds_one_separator(arguments, target):
+    written = signalr.encode(signalr.invocation(target, arguments, "1"))
+    assert written.count(b"\x1e") == 1
+    assert signalr.parse(written[:-1]) == {"type": 1, "invocationId": "1", "target": target, "arguments": arguments}
+
+
+def test_non_ascii_is_kept_and_half_a_surrogate_pair_is_escaped():
+    assert signalr.encode({"a": "é\ud800\x1e"}) == '{"a":"é\\ud800\\u001e"}'.encode() + b"\x1e"
+
+
+@pytest.mark.parametrize("value", [float("nan"), b"bytes", {1, 2}])
+def test_what_json_cannot_hold_is_not_written(value):
+    with pytest.raises(BadRecord, match="cannot be written"):
+        signalr.encode({"a": value})
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"{", b"[1]", b'"x"', b'{"a":"\xff"}', b"{}x", b"[" * 100_000, b'{"a":' + b"9" * 5000 + b"}"]
+)
+def test_a_broken_record_is_named_bad(record):
+    with pytest.raises(BadRecord, match=r"^bad "):
+        signalr.parse(record)
+
+
+@pytest.mark.parametrize("record", [b'{"type":6,"new":1}', b'{"type":1,"type":6,"new":1}', b' {"type":6,"new":1}\n'])
+def test_unknown_fields_repeated_keys_and_spaces_are_accepted(record):
+    assert signalr.parse(record) == {"type": 6, "new": 1}
+
+
+def test_the_handshake_is_what_a_server_expects_and_its_refusal_is_told():
+    assert signalr.handshake_request() == b'{"protocol":"json","version":1}\x1e'
+    signalr.read_handshake(b"{}")
+    with pytest.raises(HubRefused, match="version 99"):
+        signalr.read_handshake(b'{"error":"no version 99"}')
+    with pytest.raises(HubRefused, match="<html>"):
+        signalr.read_handshake(b"<html>")
+
+
+def test_records_look_as_in_the_protocol():
+    made = [
+        signalr.invocation("M", (1,)), signalr.stream_invocation("S", [2], "1"), signalr.stream_item("1", None),
+        signalr.completion("1", None), signalr.completion_error("1", "no"), signalr.completion_void("1"),
+        signalr.cancel_invocation("1"), signalr.ping(), signalr.close(), signalr.close("why", allow_reconnect=True),
+    ]  # fmt: skip
+    assert made == [
+        {"type": 1, "target": "M", "arguments": [1]}, {"type": 4, "invocationId": "1", "target": "S", "arguments": [2]},
+        {"type": 2, "invocationId": "1", "item": None}, {"type": 3, "invocationId": "1", "result": None},
+        {"type": 3, "invocationId": "1", "error": "no"}, {"type": 3, "invocationId": "1"}, {"type": 5, "invocationId": "1"},
+        {"type": 6}, {"type": 7}, {"type": 7, "error": "why", "allowReconnect": True},
+    ]  # fmt: skip
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.binary(max_size=12).filter(lambda data: b"\x1e" not in data)), st.lists(st.integers(1, 9), min_size=1)
+)
+def test_the_same_records_come_out_however_the_stream_is_cut(records, cuts):
+    stream = b"".join(record + b"\x1e" for record in records)
+    splitter, found, at = Splitter(8), [], 0
+    while at < len(stream):
+        size = cuts[at % len(cuts)]
+        found += splitter.feed(stream[at : at + size])
+        at += size
+    assert [one.length if isinstance(one, Oversized) else one for one in found] == [
+        len(record) if len(record) > 8 else record for record in records
+    ]
+    assert splitter.unfinished() == 0
+
+
+def test_a_splitter_keeps_nothing_of_a_record_over_the_limit():
+    splitter = Splitter(10)
+    assert splitter.feed(b"x" * 8) == []
+    assert splitter.feed(b"x" * 8) == []
+    assert splitter._held == b""
+    assert splitter.unfinished() == 16
+    (marker,) = splitter.feed(b"x\x1e")
+    assert isinstance(marker, Oversized)
+    assert (marker, marker.length) == (b"", 17)

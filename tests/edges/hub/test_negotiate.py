@@ -1,0 +1,173 @@
+import asyncio
+import subprocess
+
+import pytest
+
+from code_evolver.core.errors import ConfigurationError, HubAuthentication, HubRefused, HubUnreachable
+from code_evolver.core.session import HubSettings
+from code_evolver.edges.hub.negotiate import Address, negotiate
+from tests.fault_hub import NEGOTIATED, FaultHub, http
+
+CLASSIC = {
+    "Url": "/signalr",
+    "ConnectionToken": "x",
+    "ConnectionId": "y",
+    "ProtocolVersion": "2.1",
+    "TryWebSockets": True,
+}
+
+
+def ask(*answers, token=None, **settings) -> tuple[Address, FaultHub]:
+    async def scene() -> tuple[Address, FaultHub]:
+        hub = FaultHub()
+        hub.negotiations = list(answers)
+        async with hub.running():
+            settings.setdefault("connect_timeout_seconds", 2.0)
+            return await negotiate(HubSettings(hub.url, **settings), token), hub
+
+    return asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (http(401), HubAuthentication, "wants a token"),
+        (http(403), HubAuthentication, "HTTP 403"),
+        (http(404), HubRefused, "no SignalR hub at"),
+        (http(405), HubRefused, "HTTP 405"),
+        (http(302, Location="/login"), HubRefused, "sends us on to '/login'"),
+        (http(500), HubUnreachable, "HTTP 500"),
+        (http(200, b"<html>Hello"), HubRefused, "HTML page"),
+        (http(200, [1]), HubRefused, "another document"),
+        (http(200, {}), HubRefused, "names no connection"),
+        (http(200, {"error": "not today"}), HubRefused, "'not today'"),
+        (http(200, b"[" * 70_000), HubRefused, "another document"),
+        (
+            http(200, {**NEGOTIATED, "availableTransports": [{"transport": "LongPolling"}]}),
+            HubRefused,
+            "only 'LongPolling'",
+        ),
+        (http(200, CLASSIC), HubRefused, "classic ASP.NET SignalR"),
+        (b"nonsense\r\n\r\n", HubUnreachable, "cannot be reached"),
+    ],
+)
+def test_each_answer_has_its_error(answer, kind, words):
+    with pytest.raises(kind, match=words) as caught:
+        ask(answer)
+    assert type(caught.value) is kind
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("first", [http(404), http(200, b"<html>")])
+def test_a_classic_hub_that_answers_only_its_own_negotiation_is_named(first):
+    with pytest.raises(HubRefused, match=r"classic ASP\.NET SignalR"):
+        ask(first, http(200, CLASSIC))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_passed_on(status):
+    with pytest.raises(HubUnreachable) as caught:
+        ask(http(status, Retry_After="7"))
+    assert caught.value.retry_after == 7
+
+
+def test_a_hub_that_hangs_is_left_after_the_timeout():
+    with pytest.raises(HubUnreachable, match=r"within 0\.3 s"):
+        ask(None, connect_timeout_seconds=0.3)
+
+
+def test_nobody_there_and_no_such_host_are_unreachable():
+    for url in ("http://127.0.0.1:1/hub", "http://no-such-host.invalid/hub"):
+        with pytest.raises(HubUnreachable, match="cannot be reached"):
+            asyncio.run(negotiate(HubSettings(url), None))
+
+
+def test_a_redirect_on_the_same_origin_keeps_the_token_and_its_own_token_wins():
+    def again(request):
+        return http(200, {"url": f"http://{request.headers['host']}/other?a=1"})
+
+    address, hub = ask(again, http(200, NEGOTIATED), token="MINE")
+    assert [request.headers["authorization"] for request in hub.requests] == ["Bearer MINE"] * 2
+    assert address.url.endswith("/other?a=1&id=t")
+    assert address.headers["Authorization"] == "Bearer MINE"
+
+    def elsewhere(request):
+        return http(200, {"url": f"http://{request.headers['host']}/other", "accessToken": "THEIRS"})
+
+    address, hub = ask(elsewhere, http(200, NEGOTIATED), token="MINE", headers={"X-Key": "k"})
+    assert hub.requests[1].headers["authorization"] == "Bearer THEIRS"
+    assert address.headers == {"X-Key": "k", "Authorization": "Bearer THEIRS"}
+
+
+def test_another_origin_sees_neither_our_token_nor_our_headers():
+    async def scene() -> None:
+        other = FaultHub()
+        async with other.running():
+            first = FaultHub()
+            first.negotiations = [http(200, {"url": other.url})]
+            async with first.running():
+                settings = HubSettings(first.url, headers={"X-Key": "SECRET", "Cookie": "SECRET"})
+                address = await negotiate(settings, "SECRET")
+        assert first.requests[0].headers["x-key"] == "SECRET"
+        assert "SECRET" not in str(other.requests)
+        assert "SECRET" not in str(dict(address.headers))
+
+    asyncio.run(scene())
+
+
+def test_a_redirect_loop_ends_after_five():
+    def again(request):
+        return http(200, {"url": f"http://{request.headers['host']}/again"})
+
+    with pytest.raises(HubRefused, match="in a circle"):
+        ask(again)
+
+
+def test_cookies_of_the_negotiation_go_to_the_socket_for_sticky_sessions():
+    address, _ = ask(http(200, NEGOTIATED, Set_Cookie="ARRAffinity=s7; Path=/"))
+    assert address.headers["Cookie"] == "ARRAffinity=s7"
+
+
+def test_user_and_password_of_the_address_become_basic_authorization_unless_there_is_a_token():
+    async def scene(token: str | None) -> str:
+        hub = FaultHub()
+        async with hub.running():
+            await negotiate(HubSettings(hub.url.replace("//", "//me:pw@")), token)
+        return hub.requests[0].headers["authorization"]
+
+    assert asyncio.run(scene(None)) == "Basic bWU6cHc="
+    assert asyncio.run(scene("T")) == "Bearer T"
+
+
+def test_a_wrong_certificate_is_said_and_a_trusted_one_works(tmp_path):
+    import ssl
+
+    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True,
+    )  # fmt: skip
+
+    async def scene(ca_file: str | None) -> Address:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        hub = FaultHub()
+        server = await asyncio.start_server(hub._serve, "127.0.0.1", 0, ssl=context)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return await negotiate(HubSettings(f"https://127.0.0.1:{port}/hub", ca_file=ca_file), None)
+
+    with pytest.raises(HubRefused, match="certificate that is not trusted"):
+        asyncio.run(scene(None))
+    assert asyncio.run(scene(cert)).url.startswith("wss://127.0.0.1:")
+    with pytest.raises(ConfigurationError, match="ca_file"):
+        asyncio.run(scene(str(tmp_path / "missing.pem")))
+
+
+def test_tls_to_a_port_without_tls_is_said():
+    async def scene() -> None:
+        async with FaultHub().running() as hub:
+            await negotiate(HubSettings(hub.url.replace("http:", "https:"), connect_timeout_seconds=2), None)
+
+    with pytest.raises((HubRefused, HubUnreachable), match=r"TLS|reached|answer"):
+        asyncio.run(scene())

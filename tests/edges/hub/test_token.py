@@ -1,0 +1,70 @@
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from code_evolver.core.errors import HubAuthentication
+from code_evolver.core.session import HubSettings
+from code_evolver.edges.hub import token
+
+
+def fetch(**settings):
+    return asyncio.run(token.fetch(HubSettings("http://h", **settings)))
+
+
+def test_a_token_comes_from_the_command_else_the_file_else_the_setting(tmp_path):
+    file = tmp_path / "token"
+    file.write_text("\ufefffrom-file\n", encoding="utf-8")
+    assert fetch() is None
+    assert fetch(access_token=" Bearer given ") == "given"
+    assert fetch(access_token="given", access_token_file=str(file)) == "from-file"
+    assert (
+        fetch(access_token_file=str(file), access_token_command="printf 'from command'".replace(" c", "-c"))
+        == "from-command"
+    )
+    assert fetch(access_token_command=(sys.executable, "-c", "print('listed')")) == "listed"
+
+
+def test_a_command_runs_without_a_shell():
+    assert fetch(access_token_command="echo $HOME;id") == "$HOME;id"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"access_token_command": "false"}, "exit code 1"),
+        ({"access_token_command": "no-such-program-at-all"}, "cannot be started"),
+        ({"access_token_command": "'unbalanced"}, "cannot be started"),
+        ({"access_token_command": "true"}, "empty token"),
+        ({"access_token_command": "yes"}, "more than 65536 bytes"),
+        ({"access_token_command": "echo SECRET words"}, "is no token"),
+        ({"access_token_file": "/no/such/file"}, "cannot be read"),
+        ({"access_token": "SECRÉT"}, "is no token"),
+    ],
+)
+def test_a_token_that_cannot_be_had_is_an_error_that_does_not_show_it(settings, words):
+    with pytest.raises(HubAuthentication, match=words) as caught:
+        fetch(**settings)
+    assert "SECR" not in str(caught.value)
+
+
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path):
+    pid = tmp_path / "pid"
+    script = f"sleep 60 & echo $! > {pid}; wait"
+    started = time.monotonic()
+    with pytest.raises(HubAuthentication, match=r"within 0\.5 s"):
+        fetch(access_token_command=("sh", "-c", script), token_timeout_seconds=0.5)
+    assert time.monotonic() - started < 5
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            os.kill(int(pid.read_text()), 0)
+        except ProcessLookupError:
+            return
+        state = Path(f"/proc/{pid.read_text().strip()}/stat").read_text(encoding="utf-8").split()[2]
+        if state == "Z":
+            return
+    pytest.fail("the child lives on")

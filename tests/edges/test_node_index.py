@@ -1,0 +1,120 @@
+"""The index and registry.json: found at once, rebuildable at any time, damaged files set aside."""
+
+import json
+
+import pytest
+
+from code_evolver.core.registry import read_registry
+from code_evolver.edges.node_index import SMALL, NodeIndex
+
+
+def record(name, *, node_key=None, program="summarize:content", task="t-1", sha="0" * 64, version=1):
+    return {
+        "name": name, "title": name, "description": "d", "task_type": "summarize", "tools": ["summarizer"], "program_key": program,
+        "node_key": node_key or f"{program}/{name}", "source_task": task, "generator": {"kind": "composer"},
+        "proof": {"covers": {"languages": 2}}, "isolation": {"level": "isolated"}, "sha256": sha, "created": "2026-01-01T00:00:00.000Z",
+        "version": version,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def index(tmp_path):
+    made = NodeIndex(tmp_path / "state" / "index.db", tmp_path / "registry.json")
+    yield made
+    made.close()
+
+
+def listed(tmp_path):
+    return read_registry((tmp_path / "registry.json").read_bytes())
+
+
+def test_a_registered_node_is_found_by_every_key(index):
+    index.register([record("summarize_a")])
+    assert index.find("summarize:content/summarize_a").name == "summarize_a"
+    assert index.program("summarize:content").name == "summarize_a"
+    assert index.get("summarize_a").covers == {"languages": 2}
+    assert index.of_task("summarize:content/summarize_a", "t-1").name == "summarize_a"
+    assert index.with_program("0" * 64) == "summarize_a"
+    assert index.find("nothing") is None
+
+
+def test_registry_json_is_complete_after_each_save(index, tmp_path):
+    for number in range(20):
+        index.register([record(f"summarize_{number}")])
+        assert len(listed(tmp_path)) == number + 1
+    text = (tmp_path / "registry.json").read_text(encoding="utf-8")
+    assert text.count("\n") == 20 + 5
+    assert listed(tmp_path)["summarize_3"]["tags"] == ["signalr", "generated", "summarize"]
+
+
+def test_registering_twice_changes_nothing(index, tmp_path):
+    index.register([record("summarize_a")])
+    before = (tmp_path / "registry.json").read_bytes()
+    index.register([record("summarize_a")])
+    assert (tmp_path / "registry.json").read_bytes() == before
+    assert len(index) == 1
+
+
+def test_above_a_thousand_nodes_the_file_is_written_when_asked(index, tmp_path):
+    index.register([record(f"summarize_{number}") for number in range(SMALL)])
+    assert len(listed(tmp_path)) == SMALL
+    index.register([record("one_more")])
+    assert len(listed(tmp_path)) == SMALL
+    index.catch_up()
+    assert len(listed(tmp_path)) == SMALL + 1
+
+
+def test_a_registry_that_somebody_edited_is_made_anew(index, tmp_path):
+    index.register([record("summarize_a")])
+    (tmp_path / "registry.json").write_text('{"schema_version": 1, "nodes": {}}', encoding="utf-8")
+    index.register([record("summarize_b")])
+    assert set(listed(tmp_path)) == {"summarize_a", "summarize_b"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 2, "nodes": {}}', '{"schema_version": 1, "nodes": []}'])
+def test_a_damaged_registry_is_set_aside_and_mended(index, tmp_path, text):
+    index.register([record("summarize_a")])
+    (tmp_path / "registry.json").write_text(text, encoding="utf-8")
+    notice = index.mend_registry()
+    assert "registry.json.damaged-1" in notice
+    assert set(listed(tmp_path)) == {"summarize_a"}
+    assert (tmp_path / "registry.json.damaged-1").read_text(encoding="utf-8") == text
+
+
+def test_a_damaged_index_is_set_aside(tmp_path):
+    (tmp_path / "index.db").write_bytes(b"this is no database" * 100)
+    index = NodeIndex(tmp_path / "index.db", tmp_path / "registry.json")
+    assert "index.db.damaged-1" in index.notices[0]
+    index.register([record("summarize_a")])
+    assert len(index) == 1
+    index.close()
+
+
+def test_a_bad_node_is_neither_used_nor_an_example(index):
+    index.register([record("summarize_a", node_key="k", sha="1" * 64)])
+    index.rate("summarize_a", "bad")
+    assert index.find("k") is None
+    assert index.program("summarize:content") is None
+    assert index.similar("summarize", 5) == []
+    index.register([record("summarize_a_2", node_key="k", version=2)])
+    assert index.find("k").name == "summarize_a_2"
+    assert index.newest("k") == ("summarize_a_2", 2)
+
+
+def test_pages_come_in_the_order_of_registration(index):
+    index.register([record(name) for name in ("c", "a", "b")])
+    assert [name for name, _ in index.page(0, 2)] == ["c", "a"]
+    assert [name for name, _ in index.page(2, 2)] == ["b"]
+    assert index.page(0, 5, "translate") == []
+
+
+def test_forgotten_nodes_leave_index_and_registry(index, tmp_path):
+    index.register([record("a"), record("b")])
+    index.forget(["a"])
+    assert set(listed(tmp_path)) == {"b"}
+    assert list(index.names()) == ["b"]
+
+
+def test_lines_of_the_registry_are_strict_json(index, tmp_path):
+    index.register([{**record("a"), "title": 'quotes " and \u2028 and ü'}])
+    assert json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))["nodes"]["a"]["title"].startswith("quotes")
