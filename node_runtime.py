@@ -37,7 +37,9 @@ def _take_over(path: str) -> None:
 
     code = run_node_by_hand(Path(path))
     sys.stdout.flush()
-    os._exit(code)  # nothing of the node's own file may run after this, not even an `except SystemExit` around the import
+    os._exit(
+        code
+    )  # nothing of the node's own file may run after this, not even an `except SystemExit` around the import
 
 
 def __getattr__(name: str) -> object:

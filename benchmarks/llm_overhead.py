@@ -26,7 +26,7 @@ ROUNDS = 400
 ASK = Ask("code", "general", "Be brief.", "Write a program. " * 100)
 
 
-async def _models(url):
+def _models(url: str) -> HttpModels:
     return HttpModels(
         read_config({"backends": {"b": {"type": "openai", "base_url": url}}, "tiers": {"general": "b/m"}}), environ={}
     )
@@ -35,7 +35,7 @@ async def _models(url):
 async def overhead() -> tuple[float, float]:
     """Give the medians of both, in milliseconds; calls alternate, so that noise meets both alike."""
     async with odd_server(chat("print(1)")) as server, httpx.AsyncClient() as client:
-        models = await _models(server.url)
+        models = _models(server.url)
         body = {"model": "m", "messages": [{"role": "user", "content": ASK.user}], "max_tokens": 2000, "stream": False}
         bare, port = [], []
         for _ in range(ROUNDS):
@@ -52,7 +52,7 @@ async def overhead() -> tuple[float, float]:
 async def memory() -> float:
     """Give the peak above rest, in MB, while 1 MB arrives (client and test server are in this process)."""
     async with odd_server(chat("x = 1\n"), chat("# text\n" * 150_000)) as server:
-        models = await _models(server.url)
+        models = _models(server.url)
         await models.ask(ASK)
         tracemalloc.start()
         rest = tracemalloc.get_traced_memory()[0]

@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import json
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 TEXT, CONTINUATION, CLOSE, PING, PONG = 1, 0, 8, 9, 10
 TRANSPORTS = [{"transport": "WebSockets", "transferFormats": ["Text", "Binary"]}]
@@ -39,7 +40,7 @@ class Peer:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    records: list[dict] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
     pongs: list[bytes] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -90,14 +91,14 @@ class Peer:
             await self.changed.wait_for(lambda: wanted(self))
 
 
-Behaviour = Callable[[Peer], Awaitable[None]]
+Behaviour = Callable[[Peer], Coroutine[Any, Any, None]]
 
 
 class FaultHub:
     """Answers negotiations from `negotiations` (the last repeats) and upgrades from `upgrades`, then does `behave`."""
 
     def __init__(self, behave: Behaviour | None = None) -> None:
-        self.negotiations: list[bytes | Callable[[Request], bytes] | None] = [http(200, NEGOTIATED)]
+        self.negotiations: list[Any] = [http(200, NEGOTIATED)]
         self.upgrades: list[bytes | bool | None] = [True]
         self.handshake: bytes | None = b"{}\x1e"
         self.behave = behave
@@ -105,7 +106,7 @@ class FaultHub:
         self.peers: list[Peer] = []
         self.arrived = asyncio.Condition()
         self.url = ""
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def negotiated(self) -> int:
@@ -133,7 +134,7 @@ class FaultHub:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await writer.wait_closed()
 
-    def _next(self, answers: list):
+    def _next(self, answers: list[Any]) -> Any:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     async def _answer(self, answer, request: Request, writer: asyncio.StreamWriter) -> None:

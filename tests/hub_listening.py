@@ -25,7 +25,7 @@ class Listening:
 
     def __init__(self, **settings: Any) -> None:
         self.received: list[Received] = []
-        self.events: list[tuple[str, dict]] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
         self.changed = asyncio.Event()
         self.faults: list[Exception] = []
         self.gate = asyncio.Event()
@@ -40,7 +40,7 @@ class Listening:
         )
         self.task: asyncio.Task[None] | None = None
 
-    async def _receive(self, batch: Sequence[Received]) -> Sequence[dict | None]:
+    async def _receive(self, batch: Sequence[Received]) -> Sequence[dict[str, Any] | None]:
         self.asked.set()
         await self.gate.wait()
         if self.faults:
@@ -53,7 +53,7 @@ class Listening:
         self.events.append((name, fields))
         self.changed.set()
 
-    def named(self, name: str) -> list[dict]:
+    def named(self, name: str) -> list[dict[str, Any]]:
         return [fields for event, fields in self.events if event == name]
 
     @property

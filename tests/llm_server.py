@@ -70,15 +70,18 @@ class LlamaServer:
             [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
         )
         said: queue.Queue[str] = queue.Queue()
-        self._reader = threading.Thread(
-            target=lambda: [said.put(line) for line in self._process.stdout or ()], daemon=True
-        )
+        self._reader = threading.Thread(target=self._listen, args=(said,), daemon=True)
         self._reader.start()
         try:
             self.url = said.get(timeout=30).split()[1]
         except (queue.Empty, IndexError):
             self.kill()
             raise
+
+    def _listen(self, said: queue.Queue[str]) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said.put(line)
 
     def kill(self) -> None:
         """End it at once."""

@@ -73,7 +73,7 @@ TEXTS = [
 
 def mutants(program, code):
     """Give every mutant of a program that still compiles and differs from it, without repeats."""
-    found = {}
+    found: dict[str, Mutant] = {}
     for what, changed in [*_by_text(code), *_by_tree(code)]:
         try:
             compile(changed, "main.py", "exec")

@@ -128,16 +128,16 @@ async def _construct(
         models,
         RouterPrompts(manifests, examples_from(index, nodes)),
         emit_and_wake,
-        policy_of(settings, trials),
+        policy_of(settings, trials, tools),
     )
     return Parts(settings, workspace, queue, index, shelf, trials, models, worker, emit, ended)
 
 
-def policy_of(settings: Settings, trials: ChildTrials) -> Policy:
+def policy_of(settings: Settings, trials: ChildTrials, tools: frozenset[str]) -> Policy:
     """Say what the settings and this machine allow."""
     allowed = settings.isolation == "guarded" or trials.level()[0] == "isolated"
     return Policy(
-        model_per=settings.model_per, model_code_may_run=allowed, models_off=settings.llm == "off",
+        model_per=settings.model_per, model_code_may_run=allowed, models_off=settings.llm == "off", tools=tuple(sorted(tools)),
     )  # fmt: skip
 
 

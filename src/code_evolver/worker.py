@@ -86,6 +86,7 @@ class Policy:
     model_code_may_run: bool = True
     models_off: bool = False
     keep_prompts: bool = True
+    tools: tuple[str, ...] = ()
 
 
 class Worker:
@@ -190,6 +191,7 @@ class Worker:
             down_seconds=None if down is None else self._clock() - down,
             program=program,
             model_code_may_run=self._policy.model_code_may_run,
+            tools=self._policy.tools,
         )
 
     async def _drive(self, situation: Situation) -> Ending:

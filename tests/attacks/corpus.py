@@ -28,7 +28,8 @@ class Attack:
     def dressed(self) -> bytes:
         """Give it in the form of a workflow, as a clever attacker would: so that only its own deed offends the gate."""
         if self.body.startswith("#raw"):
-            return eval(self.body.split("\n", 1)[1])
+            raw: bytes = eval(self.body.split("\n", 1)[1])
+            return raw
         top, _, inner = self.body.rpartition("#main\n")
         inner = "".join(f"    {line}\n" for line in inner.splitlines())
         start = f"def won(what=''):\n    print(what)\n\ndef main():\n{inner}"

@@ -21,7 +21,32 @@ from code_evolver.edges.trial import ChildTrials  # noqa: E402
 from tests.attacks.corpus import Attack, read  # noqa: E402
 
 CANARY = "the canary sings"
-PRELOAD = ["os", "io", "codecs", "linecache", "tokenize", "fileinput", "mmap", "importlib.machinery", "ctypes", "socket", "_socket", "urllib.request", "pty", "subprocess", "threading", "multiprocessing", "resource", "fcntl", "time", "signal", "pwd", "tempfile", "_posixshmem", "_io"]
+PRELOAD = [
+    "os",
+    "io",
+    "codecs",
+    "linecache",
+    "tokenize",
+    "fileinput",
+    "mmap",
+    "importlib.machinery",
+    "ctypes",
+    "socket",
+    "_socket",
+    "urllib.request",
+    "pty",
+    "subprocess",
+    "threading",
+    "multiprocessing",
+    "resource",
+    "fcntl",
+    "time",
+    "signal",
+    "pwd",
+    "tempfile",
+    "_posixshmem",
+    "_io",
+]
 LIMITS = Limits(wall=4, cpu=2, memory=1 << 30)
 
 
@@ -104,12 +129,18 @@ def main() -> None:
             return attack.id, {"failed": trial.failed}
         run = trial.runs[0]
         crossed = b"CROSSED" in run.stdout
-        return attack.id, {"crossed": crossed, "stopped": run.stopped_by, "said": (run.stdout.decode() + run.stderr)[-300:]}
+        return attack.id, {
+            "crossed": crossed,
+            "stopped": run.stopped_by,
+            "said": (run.stdout.decode() + run.stderr)[-300:],
+        }
 
     said = trials.level()
     with ThreadPoolExecutor(2) as pool:
         results = dict(pool.map(one, read("crossing")))
-    print(json.dumps({"level": said, "uid": os.getuid(), "results": results, "harm": around.harm(), "left": _children()}))
+    print(
+        json.dumps({"level": said, "uid": os.getuid(), "results": results, "harm": around.harm(), "left": _children()})
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,16 +57,17 @@ def test_the_gate_finds(attack):
     assert all(finding.message and finding.mend for finding in findings)
 
 
-def run_corpus(folder: Path, python: str, level: str = "isolated", before: tuple[str, ...] = ()) -> dict:
+def run_corpus(folder: Path, python: str, level: str = "isolated", before: tuple[str, ...] = ()) -> dict[str, Any]:
     done = subprocess.run(
         [*before, (before and python) or sys.executable, "-B", str(RUNNER), str(folder), python, level],
         capture_output=True, timeout=110, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()[-2000:]
-    return json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
-def assert_held(report: dict, user: int) -> None:
+def assert_held(report: dict[str, Any], user: int) -> None:
     assert report["uid"] == user
     assert report["level"][0] == "isolated"
     assert report["harm"] == []
@@ -95,7 +97,7 @@ def test_the_sealed_child_holds_for_an_ordinary_user(version):
         'mount --bind "$0" /mnt && mount -t tmpfs -o mode=755 none "$1" && mkdir -p "$0" && mount --bind /mnt "$0" && shift'
         ' && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"'
     )
-    before = ("unshare", "--mount", "sh", "-c", script, str(python.parent.parent), str(Path.home()))
+    before: tuple[str, ...] = ("unshare", "--mount", "sh", "-c", script, str(python.parent.parent), str(Path.home()))
     if not python.is_relative_to(Path.home()):
         before = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     shown = str(python)

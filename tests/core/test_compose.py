@@ -36,7 +36,8 @@ def resolve(value, answers):
 
 
 def expected(case):
-    calls, answers = [], []
+    calls: list[Call] = []
+    answers: list[str] = []
     for tool, prompt, arguments in case["calls"]:
         calls.append(Call(tool, resolve(prompt, answers), arguments))
         answers.append(stub_text(calls[-1]))

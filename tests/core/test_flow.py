@@ -13,20 +13,32 @@ def test_loops_and_conditions_stand_beside_the_tool_that_they_hold_for():
     assert pairs == Step("tool", "quick_translator", loop="each language in languages")
 
 
-def test_a_tool_in_a_comprehension_a_condition_or_a_chain_is_seen():
+def test_a_tool_in_a_comprehension_a_condition_a_chain_or_a_loop_is_seen():
     code = b"""
 TOOL = "summarizer"
 def work(texts):
     if texts:
         return [call_tool(TOOL, text) for text in texts]
-    return ToolChain().call("content_generator", "x").get()
+    while texts:
+        call_llm("x")
+    call_tools_parallel(texts)
+    return {key: call_tool_resilient(key) for key in texts}
 def main():
     work(json.load(sys.stdin))
+    chain = ToolChain().call("content_generator", "x").then("quick_translator", "{result}").get()
+    call_tool("nmt_translator", "x")
     print("{}")
 """
     found = [(step.label, step.loop, step.condition) for step in steps(code) if step.kind == "tool"]
-    assert found[0] == ("summarizer", "each text in texts", "texts")
-    assert found[1:] in ([], [("content_generator", "", "")])
+    assert found == [
+        ("summarizer", "each text in texts", "texts"),
+        ("call_llm", "while texts", ""),
+        ("several tools", "all at once", ""),
+        ("a tool", "each key in texts", ""),
+        ("content_generator", "", ""),
+        ("quick_translator", "", ""),
+        ("nmt_translator", "", ""),
+    ]
 
 
 def test_functions_that_call_each_other_end():

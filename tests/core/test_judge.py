@@ -10,6 +10,7 @@ from code_evolver.core.proof_cases import cases
 from code_evolver.core.task_types import TASK_TYPES
 from code_evolver.core.trials import Run
 from code_evolver.edges.trial import ChildTrials
+from tests.honest_nodes import HONEST as HAND_WRITTEN
 
 PAIRS = [{"from": "en", "to": "fr"}, {"from": "de", "to": "it"}]
 TOOLS = ("summarizer", "quick_translator")
@@ -37,6 +38,10 @@ WRONG = [
     ("exit-status", "sys.exit(status)", "sys.exit(0)"),
     ("exit-status", "sys.exit(status)", "sys.exit(1)"),
     ("output-keys", '{"result": call_tool("summarizer", text)}', '{"summary": call_tool("summarizer", text), "result": None}'),
+    ("output-keys", "print(json.dumps(document,", "print(json.dumps([document],"),
+    ("output-keys", '"task_type": TASK_TYPE}', '"task_type": TASK_TYPE, "error": None}'),
+    ("wrong-translations", "        if pairs:\n", "        if not pairs:\n            document['translations'] = {'fr': 'x'}\n        else:\n"),
+    ("wrong-translations", 'document["translations"] = ', 'document["languages"] = '),
     ("task-id", 'task.get("id", "")', '"s-1"'),
     ("task-type", '"task_type": TASK_TYPE', '"task_type": "summary"'),
     ("failure-object", '"success": False, ', ""),
@@ -135,6 +140,82 @@ def test_a_program_that_never_ends_is_found_with_the_reason():
     runs = [Run(case.name, None, b"", "", (), "wall", 5.0) for case in tried]
     found = judge(ROW, tried, runs, allowed_tools=TOOLS)
     assert "stopped (wall)" in next(finding.message for finding in found.findings if finding.rule == "stopped")
+
+
+@pytest.mark.parametrize("name", HAND_WRITTEN)
+def test_an_honest_program_in_another_style_has_no_finding(name):
+    kind, sample, code = HAND_WRITTEN[name]
+    row = TASK_TYPES[kind]
+    assert rules(verdict(code, sample, row, [tool for tool in (row.tool, row.pair_tool) if tool])) == set()
+
+
+SMALL = HAND_WRITTEN["summarize small"]
+PIECES = """
+        parts = [data["content"][at:at + 6000] for at in range(0, len(data["content"]), 6000)] or [""]
+        answers = [call_tool("summarizer", part) for part in parts]
+        answer = answers[0] if len(answers) == 1 else call_tool("summarizer", "Join: " + " ".join(answers))
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (("6000", "7000"), set()),
+        (("at + 6000", "at + 5999"), {"text-not-whole"}),
+        (('"Join: " + " ".join(answers)', '"Join: " + answers[0]'), {"wrong-result"}),
+    ],
+)
+def test_a_long_text_may_reach_the_tool_in_pieces_whose_answers_are_all_used(change, found):
+    code = SMALL[2].replace(
+        '\n        answer = call_tool("summarizer", data["content"], audience=data.get("audience", ""))\n', PIECES
+    )
+    assert "Join" in code
+    assert rules(verdict(code.replace(*change), {"content": "The Harbour opened."})) == found
+
+
+def test_a_program_may_answer_an_empty_text_with_nothing_and_without_a_tool():
+    line = "    try:\n        answer = call_tool("
+    assert line in SMALL[2]
+    code = SMALL[2].replace(
+        line,
+        '    if not data["content"]:\n        return 0, {"result": "", "task_id": data.get("id", ""), "task_type": "summarize"}\n'
+        + line,
+    )
+    assert rules(verdict(code, SMALL[1])) == set()
+    refused = SMALL[2].replace(
+        line,
+        '    if not data["content"]:\n        return 2, {"success": False, "error": {"code": "bad_input", "message": "x"}}\n'
+        + line,
+    )
+    assert rules(verdict(refused, SMALL[1])) == {"exit-status"}
+
+
+def translate_verdict(*change):
+    code = compose(TASK_TYPES["translate"], translations=True, fields=("content",)).decode()
+    assert change[0] in code
+    return verdict(code.replace(*change), SAMPLE, TASK_TYPES["translate"], ("nmt_translator",))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (("len(pairs) > 1", "len(pairs) > 0"), {"wrong-result"}),
+        (("len(pairs) > 1", "len(pairs) > 9"), {"wrong-result"}),
+        (('{source}-{target}" for', '{target}-{source}" for'), {"wrong-translations"}),
+        (('"nmt_translator", text', '"nmt_translator", text[:100]'), {"pair-text"}),
+        (("if not pairs:", "if pairs == 0:"), {"exit-status"}),
+    ],
+)
+def test_mistakes_in_a_translation_are_found(change, found):
+    assert rules(translate_verdict(*change)) == found
+
+
+def test_a_program_that_remembers_earlier_inputs_is_found():
+    tried = cases(ROW, SAMPLE)
+    runs = list(ChildTrials().run(HONEST.encode(), tried, TOOLS).runs)
+    again = runs[1]
+    runs[1] = Run(again.case, 0, again.stdout.replace(b"}", b" }"), "", again.calls, "", 0.1)
+    assert rules(judge(ROW, tried, runs, allowed_tools=TOOLS)) == {"not-deterministic"}
 
 
 # ── unknown types ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -84,7 +84,7 @@ def battery(row, sample):
             data["translationLanguages"] = pairs
         failing = [row.tool or "", row.pair_tool][number % 2] if number > 17 else ""
         found.append(Case(f"battery {number}", canonical(data).encode(), failing))
-    bad = [[], {}, {"id": 5, text: 3}, {"id": 5, text: None}, {"id": "x", text: ["a"]}]
+    bad: list[object] = [[], {}, {"id": 5, text: 3}, {"id": 5, text: None}, {"id": "x", text: ["a"]}]
     return [*found, *(Case(f"bad {number}", canonical(data).encode()) for number, data in enumerate(bad))]
 
 

@@ -26,7 +26,7 @@ def fenced(code: str = PROGRAM, tag: str = "python") -> str:
         fenced(tag="Python title=main.py"),
         f"~~~python\n{PROGRAM}~~~",
         f"````python\n{PROGRAM}````",
-        f"Sure! “Here” it is:\n\n{fenced()}\n\nIt’s done.",
+        f"Sure! “Here” it is:\n\n{fenced()}\n\nIt is “done”.",
         fenced().replace("\n", "\r\n"),
         fenced().replace("\n", "\r"),
         f"\ufeff{fenced()}",
@@ -195,10 +195,10 @@ def test_a_plan_that_fits_the_schema_is_read(value):
         assert plan is not None
 
 
-def test_long_answers_are_read_in_time(benchmark_seconds=5):
+def test_long_answers_are_read_in_time():
     import time
 
     begun = time.perf_counter()
     read_code("```\n" * 20_000)
     read_plan('{"' * 20_000)
-    assert time.perf_counter() - begun < benchmark_seconds
+    assert time.perf_counter() - begun < 5.0

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ PLAN = Ask("plan", "general", "Be brief.", "Count.", SCHEMA)
 OBEYS = chat('{"zq7": 1}')
 
 
-class Events(list):
+class Events(list[tuple[str, dict[str, Any]]]):
     """What was reported."""
 
     def __call__(self, name, **fields):
@@ -336,7 +337,7 @@ def test_a_backend_that_is_down_is_given_pauses_and_comes_back_by_itself():
                 await models.ask(ASK)
         since = await models.down_since()
         async with odd_server(chat("ok"), port=port):
-            while await models.down_since() is not None:
+            while await models.down_since() is not None:  # noqa: ASYNC110 - asking again is what the worker does
                 await asyncio.sleep(0.1)
             await models.close()
         return events, since, caught.value

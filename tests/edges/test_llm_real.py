@@ -3,6 +3,7 @@
 import asyncio
 import socket
 
+import httpx
 import pytest
 
 from code_evolver.core.errors import ModelError, ModelRefused, ModelTruncated, ModelUnavailable
@@ -36,6 +37,13 @@ async def outcome(models, ask):
         return error
     finally:
         await models.close()
+
+
+async def at_work(url):
+    """Wait until the server generates."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while not any(slot["is_processing"] for slot in (await client.get(f"{url}/slots")).json()):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.002)
 
 
 def ask(models, question):
@@ -123,9 +131,8 @@ def test_a_server_killed_in_the_middle_of_an_answer_is_down_and_the_question_can
         with llama(0) as server:
             models = models_at(server.url)
             await models.ask(PLAN)
-            # Enough tokens that it is still at work when it is killed.
             asking = asyncio.create_task(models.ask(Ask("code", "general", "", "Write.", max_tokens=1900)))
-            await asyncio.sleep(0.15)
+            await at_work(server.url)
             server.kill()
             with pytest.raises((ModelUnavailable, ModelTruncated)):
                 await asking
@@ -153,7 +160,7 @@ def test_a_server_started_late_is_noticed():
             await models.ask(PLAN)
         server = await asyncio.to_thread(LlamaServer, port)
         try:
-            while await models.down_since() is not None:
+            while await models.down_since() is not None:  # noqa: ASYNC110 - asking again is what the worker does
                 await asyncio.sleep(0.2)
             reply = await models.ask(PLAN)
         finally:

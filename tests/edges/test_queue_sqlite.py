@@ -118,6 +118,22 @@ def test_the_file_is_in_wal_mode_with_full_sync_and_our_mark(tmp_path: Path):
     tell(tmp_path / "queue.db", story)
 
 
+def test_only_tasks_that_wait_keep_their_bodies(tmp_path: Path):
+    async def story(queue: SqliteQueue) -> None:
+        async def bodies() -> int:
+            return int(await queue._ask(lambda db: db.execute("SELECT count(*) FROM bodies").fetchone()[0]))
+
+        await queue.put([task("1"), task("2"), task("3"), task("4", closed=True)], [])
+        assert await bodies() == 3
+        first, second, _ = await queue.lease(3)
+        await queue.finish([End(first, "generated"), End(second, "failed", reason="r", code="c")])
+        assert await bodies() == 1
+        await queue.retry_dead([1])
+        assert await bodies() == 2
+
+    tell(tmp_path / "queue.db", story)
+
+
 # ── readers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_commands_read_beside_a_running_queue_after_it_and_before_there_is_one(tmp_path: Path):
     path = tmp_path / "queue.db"

@@ -46,7 +46,9 @@ def _as_call(tool: Any, prompt: Any, arguments: Mapping[str, Any]) -> dict[str, 
 def _from_entry(entry: Any) -> dict[str, Any]:
     """Read one entry of call_tools_parallel: (tool, prompt), (tool, prompt, arguments) or a dict."""
     if isinstance(entry, dict):
-        rest = {key: value for key, value in entry.items() if key not in {"tool", "name", "prompt", "arguments", "kwargs"}}
+        rest = {
+            key: value for key, value in entry.items() if key not in {"tool", "name", "prompt", "arguments", "kwargs"}
+        }
         extra = entry.get("arguments") or entry.get("kwargs") or {}
         return _as_call(entry.get("tool") or entry.get("name"), entry.get("prompt", ""), {**rest, **extra})
     if isinstance(entry, (tuple, list)) and len(entry) in {2, 3}:

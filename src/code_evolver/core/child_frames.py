@@ -1,4 +1,4 @@
-"""Frames between us and the sealed child, and the limits they are held to. The child's side: child/boot.py."""
+"""Frames between us and the sealed child, and the limits they are held to. The child's side: child/nursery.py."""
 
 import struct
 from collections.abc import Iterator
@@ -32,7 +32,16 @@ class Limits:
 TRIAL = Limits()
 REAL = Limits(wall=60.0, cpu=30, memory=1024 * 1024 * 1024, stdout=16 * 1024 * 1024, calls=200)
 
-MOST_BYTES = {b"R": 4096, b"C": 4 * 1024 * 1024, b"O": 65536, b"E": 65536, b"X": 64, b"W": 65536, b"D": 512, b"F": 65536}
+MOST_BYTES = {
+    b"R": 4096,
+    b"C": 4 * 1024 * 1024,
+    b"O": 65536,
+    b"E": 65536,
+    b"X": 64,
+    b"W": 65536,
+    b"D": 512,
+    b"F": 65536,
+}
 """Largest body of each kind; looked at before any of the body is kept."""
 
 

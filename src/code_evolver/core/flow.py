@@ -65,7 +65,7 @@ class _Reader:
         elif isinstance(node, _COMPREHENSIONS):
             yield from self._comprehension(node)
         elif isinstance(node, ast.Call):
-            for part in [*node.args, *node.keywords]:
+            for part in [node.func, *node.args, *node.keywords]:
                 yield from self._visit(part)
             yield from self._call(node)
         elif not isinstance(node, ast.FunctionDef | ast.Lambda):

@@ -276,7 +276,9 @@ class _Walker:
 
     def _operator(self, node: ast.BinOp | ast.AugAssign) -> None:
         if node.op.__class__ not in NODES:
-            self._find("syntax-not-allowed", node, f"The operator {type(node.op).__name__} is not allowed in a workflow.")
+            self._find(
+                "syntax-not-allowed", node, f"The operator {type(node.op).__name__} is not allowed in a workflow."
+            )
 
     def _call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id in RUNTIME_CALLS and node.func.id in self._from:
@@ -322,7 +324,9 @@ def _is_type_of(node: ast.expr) -> TypeGuard[ast.Call]:
 
 def _plain_fields(text: str) -> bool:
     """Say whether every {field}, also inside of format specs, is empty, a number or a plain name."""
-    return all(field.isalnum() or not field.replace("_", "") or field.replace("_", "").isalnum() for field in _fields(text))
+    return all(
+        field.isalnum() or not field.replace("_", "") or field.replace("_", "").isalnum() for field in _fields(text)
+    )
 
 
 def _fields(text: str) -> Iterator[str]:

@@ -65,8 +65,11 @@ def _preamble(body: list[ast.stmt]) -> tuple[list[Finding], list[ast.stmt], list
 def _guard(guard: ast.If | None) -> Iterator[Finding]:
     if guard is None:
         yield Finding("main-guard", 0, "The program does not end with the main guard.", _GUARD_MEND)
-    elif not _same(guard.test, _GUARD) or guard.orelse or len(guard.body) != 1 or not any(
-        _same(guard.body[0], start) for start in _STARTS
+    elif (
+        not _same(guard.test, _GUARD)
+        or guard.orelse
+        or len(guard.body) != 1
+        or not any(_same(guard.body[0], start) for start in _STARTS)
     ):
         yield Finding("main-guard", guard.lineno, "The main guard does more than start main.", _GUARD_MEND)
 
@@ -75,7 +78,9 @@ def _top(statement: ast.stmt) -> Iterator[Finding]:
     if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef)):
         return
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or not all(isinstance(name, ast.Name) for name in targets):
+    if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or not all(
+        isinstance(name, ast.Name) for name in targets
+    ):
         message = "Only imports, constants, functions and the main guard may stand at the top level."
         yield Finding("top-level", statement.lineno, message, _TOP_MEND)
     elif any(isinstance(node, ast.Name) and node.id in _DOING for node in ast.walk(statement)):

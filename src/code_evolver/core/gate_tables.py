@@ -30,7 +30,9 @@ ALL_BUILTINS = frozenset(dir(builtins))
 MAY_SHADOW = frozenset(["input", "id", "hash", "dir", "help", "all", "any", "bin", "chr", "filter", "format", "hex", "iter", "map", "max", "min", "next", "oct", "ord", "range", "round", "set", "slice", "sum", "zip", "bytes", "license", "copyright", "credits", "object"])  # fmt: skip
 """Builtins whose names people give to parameters and local variables; harmless where the name is not one after all."""
 
-_COLLECTIONS_ABC = frozenset(["Callable", "Collection", "Generator", "Iterable", "Iterator", "Mapping", "MutableMapping", "Sequence", "Set"])
+_COLLECTIONS_ABC = frozenset(
+    ["Callable", "Collection", "Generator", "Iterable", "Iterator", "Mapping", "MutableMapping", "Sequence", "Set"]
+)
 MODULES = {
     "json": frozenset(["loads", "dumps", "load", "dump", "JSONDecodeError"]),
     "sys": frozenset(["stdin", "stdout", "stderr", "exit"]),

@@ -47,14 +47,19 @@ def _odd_character(text: str) -> Finding | None:
         return None
     line = text.count("\n", 0, where) + 1
     return Finding(
-        "odd-character", line, f"The character U+{ord(text[where]):04X} cannot be seen.", "Write it as an escape in a string."
+        "odd-character",
+        line,
+        f"The character U+{ord(text[where]):04X} cannot be seen.",
+        "Write it as an escape in a string.",
     )
 
 
 def _too_deep(text: str) -> Finding | None:
     line_length = max(map(len, text.split("\n")), default=0)
     if line_length > MOST_LINE:
-        return Finding("line-too-long", 0, f"A line has {line_length} characters; {MOST_LINE} are allowed.", "Break it up.")
+        return Finding(
+            "line-too-long", 0, f"A line has {line_length} characters; {MOST_LINE} are allowed.", "Break it up."
+        )
     depth, longest = 0, 0
     brackets = _BRACKETS.sub("", text)
     for char in brackets:

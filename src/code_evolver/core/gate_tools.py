@@ -182,7 +182,11 @@ class ToolReader:
             case ast.Tuple(elts=[tool, *_]) | ast.List(elts=[tool, *_]):
                 yield from self.texts(tool)
             case ast.Dict(keys=keys, values=values):
-                named = [v for k, v in zip(keys, values, strict=True) if isinstance(k, ast.Constant) and k.value in ("tool", "name")]
+                named = [
+                    v
+                    for k, v in zip(keys, values, strict=True)
+                    if isinstance(k, ast.Constant) and k.value in ("tool", "name")
+                ]
                 if not named or None in keys:
                     raise Unreadable
                 for tool in named:

@@ -52,6 +52,7 @@ class Situation:
     model_code_may_run: bool = True
     """False at level guarded without the setting `isolation: guarded`."""
     tools: Sequence[str] = ()
+    """Names of the tools there are: what a plan names beyond them is no promise."""
 
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,7 +213,7 @@ def _ask_models(situation: Situation, drafts: list[Draft]) -> Generator[Step, An
     """Go through the tiers. Trouble: no program, but the composer may be asked."""
     worst = Trouble("refused", "no model wrote a program that passes the proof", "not_proven")
     for tier in situation.tiers:
-        outcome = yield from _ask_tier(tier, drafts)
+        outcome = yield from _ask_tier(tier, situation.tools, drafts)
         if not isinstance(outcome, Trouble):
             return outcome
         if outcome.kind == "unavailable" and not _past_patience(situation):
@@ -228,7 +229,7 @@ def _past_patience(situation: Situation) -> bool:
     return situation.row is not None and (situation.down_seconds or 0.0) >= PATIENCE_SECONDS
 
 
-def _ask_tier(tier: str, drafts: list[Draft]) -> Generator[Step, Any, Ending | Trouble]:
+def _ask_tier(tier: str, tools: Sequence[str], drafts: list[Draft]) -> Generator[Step, Any, Ending | Trouble]:
     plan = yield from _plan(tier)
     if isinstance(plan, Trouble):
         return plan
@@ -238,7 +239,7 @@ def _ask_tier(tier: str, drafts: list[Draft]) -> Generator[Step, Any, Ending | T
         said = yield AskCode(tier, plan, code, findings)
         if isinstance(said, Trouble):
             return said
-        outcome = yield from _judge_answer(said, plan)
+        outcome = yield from _judge_answer(said, tuple(tool for tool in plan.tools if tool in tools))
         if not isinstance(outcome, Draft):
             return _with_attempts(outcome, drafts, plan)
         drafts.append(outcome)
@@ -263,13 +264,13 @@ def _plan(tier: str) -> Generator[Step, Any, Plan | Trouble]:
     return plan or Plan("", "", ())
 
 
-def _judge_answer(said: Said, plan: Plan) -> Generator[Step, Any, Generated | Deferred | Draft]:
+def _judge_answer(said: Said, planned: tuple[str, ...]) -> Generator[Step, Any, Generated | Deferred | Draft]:
     generator = f"{said.backend}/{said.model}"
     code, findings = read_code(said.text)
     if code is not None:
         findings = check(code)
     if code is not None and not findings:
-        proof = yield Try(code, generator, plan.tools or tools_of(code))
+        proof = yield Try(code, generator, planned or tools_of(code))
         if proof.broken:
             return Deferred(RETRY_SECONDS, proof.broken, failure=True)
         if not proof.findings:

@@ -272,7 +272,7 @@ def _first_object(text: str) -> tuple[Mapping[str, Any] | None, tuple[Finding, .
 def _balanced(text: str, start: int) -> int | None:
     """Find the end of the object that begins at `start`, aware of strings."""
     depth = 0
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[{}]', text[start:], re.DOTALL):
+    for token in re.finditer(r'"(?:[^"\\]++|\\.)*+"|[{}]', text[start:], re.DOTALL):
         if token.group() == "{":
             depth += 1
         elif token.group() == "}":
@@ -282,7 +282,7 @@ def _balanced(text: str, start: int) -> int | None:
     return None
 
 
-_STRING = r'"(?:[^"\\]|\\.)*"'
+_STRING = r'"(?:[^"\\]++|\\.)*+"'
 
 
 def _mended(piece: str) -> tuple[Mapping[str, Any] | None, str]:

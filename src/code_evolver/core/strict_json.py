@@ -36,7 +36,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def depth_over(text: str, limit: int) -> bool:
     """Say whether brackets outside of strings nest deeper than `limit`, without parsing (linear, no recursion)."""
     depth = 0
-    for bracket in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', text, re.DOTALL):
+    for bracket in re.finditer(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', text, re.DOTALL):
         char = bracket.group()[0]
         if char in "[{":
             depth += 1

@@ -1,4 +1,4 @@
-"""The nursery process of child/boot.py: start it, see that its workers are shut in, kill it."""
+"""The nursery process (child/boot.py, child/nursery.py): start it, see that its workers are shut in, kill it."""
 
 import contextlib
 import json
@@ -64,7 +64,13 @@ class Nursery:
     def __init__(
         self, count: int, modules: Sequence[str], limits: Limits, extras: Mapping[str, Any], *, seal: bool, python: str
     ) -> None:
-        self._settings = {"modules": list(modules), "limits": asdict(limits), "seal": seal, "parent": os.getpid(), **extras}
+        self._settings = {
+            "modules": list(modules),
+            "limits": asdict(limits),
+            "seal": seal,
+            "parent": os.getpid(),
+            **extras,
+        }
         self._python = python
         self._count = count
         self._sealing = seal
@@ -81,7 +87,7 @@ class Nursery:
         self.workers = [Channel(ours) for ours, _ in pairs]
         ends = [end for _, end in pairs]
         self._process = subprocess.Popen(
-            [self._python, "-I", "-S", "-B", str(BOOT)], stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
+            [self._python, "-I", "-S", str(BOOT)], stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, env={}, cwd="/", close_fds=True, start_new_session=True,
             pass_fds=[end.fileno() for end in ends],
         )  # fmt: skip

@@ -115,7 +115,7 @@ class _Session:
             raise _Stop("output", f"over {self._limits.stderr} bytes on stderr")
 
     def _on_end(self, body: bytes) -> None:
-        self.progress.out_of_memory = b'"memory": true' in body
+        self.progress.out_of_memory = body == b"memory"
 
     def _on_calls(self, body: bytes) -> None:
         calls = read_calls(body)
@@ -206,14 +206,17 @@ class ChildTrials:
     ) -> Trial:
         level: Level = "guarded"
         detail = ""
-        tools = [*tools, *(name for tag in tags_of(code) for name in self._tagged.get(tag, ()))]
+        if self._tagged:
+            tools = [*tools, *(name for tag in tags_of(code) for name in self._tagged.get(tag, ()))]
         modules = sorted(imports_of(code) & self._loadable)
         runs: list[Run] = []
         try:
             with self._nursery(len(cases), modules, limits, tools, stub=answer is None) as nursery:
                 for number, case in enumerate(cases):
                     if sum(run.stopped_by in {"wall", "cpu"} for run in runs) >= MOST_STUCK:
-                        runs.append(replace(runs[-1], case=case.name, stdout=b"", stderr=NOT_RUN, calls=(), seconds=0.0))
+                        runs.append(
+                            replace(runs[-1], case=case.name, stdout=b"", stderr=NOT_RUN, calls=(), seconds=0.0)
+                        )
                         continue
                     found, detail = _describe(nursery.lockdown_of(number))
                     level = self._same_level(number, level, found)

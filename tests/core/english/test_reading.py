@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from code_evolver.core.english.reading import MAX_CHARACTERS, read
 from code_evolver.core.errors import InputError
-from tests.core.english.requests import DOUBTFUL, SECRET, UNDERSTOOD, WRONG, H
+from tests.core.english.requests import UNDERSTOOD, H
+from tests.core.english.wrong_requests import DOUBTFUL, SECRET, WRONG
 
 DEFAULTS = {
     "hub_url": H,

@@ -1,4 +1,4 @@
-"""The fault table on real sockets, once for each client library."""
+"""Losses, refusals and stops on real sockets, once for each client library."""
 
 import asyncio
 import json
@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from code_evolver.core.errors import DiskFull, HubAuthentication, HubRefused, HubUnreachable, StoreError
+from code_evolver.core.errors import HubAuthentication, HubRefused, HubUnreachable
 from code_evolver.core.setting_kinds import HubCall
-from tests.fault_hub import CONTINUATION, NEGOTIATED, PING, FaultHub, Peer, http
+from tests.fault_hub import NEGOTIATED, FaultHub, Peer, http
 from tests.hub_listening import failure, listening
 
 pytest.importorskip("pysignalr")
@@ -20,112 +20,6 @@ def invocation(number: object, **more: object) -> bytes:
     return json.dumps({"type": 1, "target": "TaskHub", "arguments": [{"id": number}], **more}).encode() + b"\x1e"
 
 
-# ── frames and records ───────────────────────────────────────────────────────────────────────────────────────────────
-def test_a_ping_frame_with_payload_is_answered_also_between_fragments(client):
-    async def behave(peer: Peer) -> None:
-        whole = invocation(1)
-        await peer.raw(
-            peer.frame(b"hb-17", PING), peer.frame(whole[:9], fin=False), peer.frame(b"in", PING),
-            peer.frame(whole[9:], CONTINUATION), peer.frame(b"", PING),
-        )  # fmt: skip
-
-    async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
-            await heard.until(lambda heard: heard.ids == [1])
-            await (await hub.peer()).heard(lambda peer: peer.pongs == [b"hb-17", b"in", b""])
-
-    asyncio.run(scene())
-
-
-def test_records_arrive_however_they_are_cut_into_frames(client):
-    async def behave(peer: Peer) -> None:
-        await peer.raw(peer.frame(b"".join(invocation(n) for n in range(50))))
-        split = invocation("ä😀")
-        for at in range(0, len(split), 7):
-            await peer.raw(peer.frame(split[at : at + 7]))
-        await peer.push(51)
-
-    async def scene() -> None:
-        hub = FaultHub(behave)
-        hub.handshake = b"{}\x1e" + invocation("first")
-        async with hub.running(), listening(hub.url, client=client) as heard:
-            await heard.until(lambda heard: 51 in heard.ids)
-            assert heard.ids == ["first", *range(50), "ä😀", 51]
-
-    asyncio.run(scene())
-
-
-def test_a_bad_record_costs_that_record_and_not_the_connection(client):
-    bad = [
-        '{"type":1,',
-        "[1,2]",
-        '{"type":42}',
-        '{"type":1,"target":"TaskHub"}',
-        '{"type":1,"arguments":[1]}',
-        '{"type":1,"a":"\xff"}',
-    ]
-
-    async def behave(peer: Peer) -> None:
-        await peer.say(*[text.encode("latin-1") for text in bad])
-        await peer.say({"type": 8, "sequenceId": 1}, {"type": 3, "invocationId": "stale", "result": 1}, {"type": 6})
-        await peer.say(
-            {"extra": 1, "type": 1, "headers": {"a": "b"}, "target": "taskHUB", "arguments": [{"id": "ok"}], "new": {}}
-        )
-
-    async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
-            await heard.until(lambda heard: heard.ids == ["ok"])
-            problems = [one for one in heard.received if one.problem]
-            assert sorted(one.raw.decode("latin-1") for one in problems) == sorted(bad)
-            assert heard.hub.connected
-            assert not heard.named("disconnected")
-
-    asyncio.run(scene())
-
-
-def test_a_record_of_two_megabytes_arrives_and_one_over_the_limit_is_reported_without_its_body(client):
-    async def behave(peer: Peer) -> None:
-        await peer.raw(peer.frame(invocation("big", pad="x" * 2_000_000)))
-        huge = invocation("huge", pad="x" * 6_000_000)
-        await peer.raw(*(peer.frame(huge[at : at + 500_000]) for at in range(0, len(huge), 500_000)))
-        await peer.push("after")
-
-    async def scene() -> None:
-        async with (
-            FaultHub(behave).running() as hub,
-            listening(hub.url, client=client, max_message_bytes=4_000_000) as heard,
-        ):
-            await heard.until(lambda heard: "after" in heard.ids)
-            assert heard.ids == ["big", "after"]
-            (refused,) = [one for one in heard.received if one.problem]
-            assert refused.raw == b""
-            assert "over 4000000 bytes" in refused.problem
-
-    asyncio.run(scene())
-
-
-def test_one_frame_far_over_the_limit_is_reported_and_costs_a_reconnect(client):
-    async def behave(peer: Peer) -> None:
-        if not any(one is not peer for one in hubs[0].peers):
-            await peer.raw(peer.frame(invocation("huge", pad="x" * 20_000_000)))
-        else:
-            await peer.push("after")
-
-    hubs: list[FaultHub] = []
-
-    async def scene() -> None:
-        hubs.append(FaultHub(behave))
-        async with hubs[0].running() as hub, listening(hub.url, client=client, max_message_bytes=4_000_000) as heard:
-            await heard.until(lambda heard: "after" in heard.ids)
-            (refused,) = [one for one in heard.received if one.problem]
-            assert refused.raw == b""
-            assert "over 4000000 bytes" in refused.problem
-            assert len(heard.named("connected")) == 2
-
-    asyncio.run(scene())
-
-
-# ── losses ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("how", ["reset", "drop", "close", "close with error"])
 def test_a_lost_connection_is_opened_again_and_subscribed_again(client, how):
     async def behave(peer: Peer) -> None:
@@ -190,7 +84,23 @@ def test_our_pings_keep_coming(client):
     asyncio.run(scene())
 
 
-# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.slow
+def test_thirteen_closes_in_a_row_are_thirteen_reconnects(client):
+    async def behave(peer: Peer) -> None:
+        await peer.push(len(hub.peers))
+        if len(hub.peers) <= 13:
+            await peer.say({"type": 7, "allowReconnect": True})
+
+    hub = FaultHub(behave)
+
+    async def scene() -> None:
+        hub.arrived = asyncio.Condition()
+        async with hub.running(), listening(hub.url, client=client, max_reconnect_attempts=0) as heard:
+            await heard.until(lambda heard: heard.ids == list(range(1, 15)), 40)
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize(
     ("upgrade", "kind", "words"),
     [
@@ -280,197 +190,6 @@ def test_a_handshake_error_storm_costs_one_negotiation_a_second(client):
     asyncio.run(scene())
 
 
-# ── calls and answers ────────────────────────────────────────────────────────────────────────────────────────────────
-def test_a_call_that_wants_a_result_gets_it_after_receive_and_one_that_nobody_hears_gets_an_error(client):
-    async def behave(peer: Peer) -> None:
-        await peer.say({"type": 1, "target": "Other", "arguments": [], "invocationId": "s1"})
-        await peer.say({"type": 1, "target": "Other", "arguments": [], "invocationId": "s2"})
-        await peer.say({"type": 1, "target": "DATAUPDATE", "arguments": [{"id": 1}], "invocationId": "s3"})
-
-    async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client, listen=["DataUpdate"]) as heard:
-            heard.gate.clear()
-            peer = await hub.peer()
-            await peer.heard(lambda peer: sum(record["type"] == 3 for record in peer.records) == 2)
-            heard.gate.set()
-            await peer.heard(lambda peer: sum(record["type"] == 3 for record in peer.records) == 3)
-            answers = {record["invocationId"]: record for record in peer.records if record["type"] == 3}
-            assert set(answers["s1"]) == {"type", "invocationId", "error"}
-            assert answers["s3"]["result"] == {"received": True, "n": 1}
-            assert [event["target"] for event in heard.named("message_unhandled")] == ["Other"]
-
-    asyncio.run(scene())
-
-
-def test_an_answer_goes_only_to_the_connection_that_asked(client):
-    async def behave(peer: Peer) -> None:
-        if len(hub.peers) == 1:
-            await peer.say({"type": 1, "target": "TaskHub", "arguments": [{"id": 1}], "invocationId": "s1"})
-            await peer.heard(lambda _: ready.is_set())
-            peer.drop()
-
-    hub = FaultHub(behave)
-    ready = asyncio.Event()
-
-    async def scene() -> None:
-        hub.arrived = asyncio.Condition()
-        async with hub.running(), listening(hub.url, client=client) as heard:
-            heard.gate.clear()
-            await hub.peer()
-            await heard.asked.wait()
-            hub.peers[0].drop()
-            second = await hub.peer(2)
-            heard.gate.set()
-            await heard.until(lambda heard: heard.ids == [1])
-            await second.heard(lambda peer: any(record["type"] == 6 for record in peer.records))
-            assert not [record for record in second.records if record["type"] == 3]
-
-    asyncio.run(scene())
-
-
-def test_our_own_calls_get_results_errors_timeouts_and_losses(client):
-    async def behave(peer: Peer) -> None:
-        for number, answer in enumerate([{"result": [1, "ä"]}, {"error": "no such method"}]):
-            await peer.heard(lambda peer: len(calls(peer)) > number)  # noqa: B023 - awaited at once
-            await peer.say({"type": 3, "invocationId": calls(peer)[number]["invocationId"], **answer})
-        await peer.heard(lambda peer: len(calls(peer)) > 3)
-        peer.drop()
-
-    def calls(peer: Peer) -> list[dict]:
-        return [record for record in peer.records if record["type"] == 1]
-
-    async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
-            await heard.until(lambda heard: heard.hub.connected)
-            assert await heard.hub.invoke("Report", [{"a": "\ud800"}]) == [1, "ä"]
-            with pytest.raises(HubRefused, match="no such method"):
-                await heard.hub.invoke("Report", [])
-            with pytest.raises(HubUnreachable, match=r"within 0\.1 s"):
-                await heard.hub.invoke("Report", [], timeout=0.1)
-            with pytest.raises(HubUnreachable, match="lost before"):
-                await heard.hub.invoke("Report", [])
-
-    asyncio.run(scene())
-
-
-def test_results_of_subscribe_calls_and_stream_items_are_received_and_refusals_are_said(client):
-    async def behave(peer: Peer) -> None:
-        await peer.heard(lambda peer: len([record for record in peer.records if record["type"] in (1, 4)]) == 4)
-        pending, nothing, wrong, stream = [record for record in peer.records if record["type"] in (1, 4)]
-        await peer.say({"type": 3, "invocationId": pending["invocationId"], "result": {"id": "pending"}})
-        await peer.say({"type": 3, "invocationId": nothing["invocationId"], "result": None})
-        await peer.say({"type": 3, "invocationId": wrong["invocationId"], "error": "Method does not exist."})
-        await peer.say({"type": 2, "invocationId": stream["invocationId"], "item": {"id": "item"}})
-        await peer.say({"type": 3, "invocationId": stream["invocationId"]})
-        await peer.say({"type": 2, "invocationId": stream["invocationId"], "item": {"id": "after the end"}})
-        await peer.push("last")
-
-    async def scene() -> None:
-        subscribe = [HubCall("Pending"), HubCall("Join", ("{hub_name}",)), HubCall("Wrong")]
-        async with (
-            FaultHub(behave).running() as hub,
-            listening(hub.url, client=client, subscribe=subscribe, stream=[HubCall("Items", (3, 5))]) as heard,
-        ):
-            await heard.until(lambda heard: "last" in heard.ids)
-            assert [(one.target, one.invocation_id) for one in heard.received] == [
-                ("Pending", None),
-                ("Items", None),
-                ("TaskHub", None),
-            ]
-            assert "Method does not exist" in heard.named("notice")[0]["message"]
-
-    asyncio.run(scene())
-
-
-def test_while_draining_results_are_refused_messages_ignored_and_our_calls_still_work(client):
-    async def behave(peer: Peer) -> None:
-        await peer.heard(lambda peer: any(record.get("target") == "Go" for record in peer.records))
-        await peer.push("ignored")
-        await peer.say({"type": 1, "target": "TaskHub", "arguments": [{"id": 2}], "invocationId": "s1"})
-        go = next(record for record in peer.records if record.get("target") == "Go")
-        await peer.heard(lambda peer: any(record["type"] == 3 for record in peer.records))
-        await peer.say({"type": 3, "invocationId": go["invocationId"], "result": "done"})
-
-    async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
-            await heard.until(lambda heard: heard.hub.connected)
-            heard.hub.refuse_results()
-            assert await heard.hub.invoke("Go", []) == "done"
-            (answer,) = [record for record in hub.peers[0].records if record["type"] == 3]
-            assert "error" in answer
-            assert not heard.received
-
-    asyncio.run(scene())
-
-
-# ── reception ────────────────────────────────────────────────────────────────────────────────────────────────────────
-def test_a_full_disk_is_waited_out_and_a_broken_store_ends_the_run(client):
-    async def behave(peer: Peer) -> None:
-        await peer.push(1)
-        await peer.heard(lambda _: bool(first))
-        await peer.push(2)
-
-    first: list[int] = []
-
-    async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
-            heard.faults = [DiskFull("No room.", "Make some.")]
-            await heard.until(lambda heard: heard.ids == [1])
-            assert [name for name, _ in heard.events if name.startswith("intake")] == [
-                "intake_paused",
-                "intake_resumed",
-            ]
-            heard.faults = [StoreError("Damaged.", "Restore it.")]
-            first.append(1)
-            async with hub.peers[0].changed:
-                hub.peers[0].changed.notify_all()
-            with pytest.raises(StoreError, match="Damaged"):
-                await heard.until(lambda _: False)
-
-    asyncio.run(scene())
-
-
-def test_a_message_that_the_handler_cannot_bear_is_set_aside_alone(client):
-    async def behave(peer: Peer) -> None:
-        await peer.raw(peer.frame(b"".join(invocation(number) for number in (1, 2, 3))))
-
-    async def scene() -> None:
-        async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
-            heard.faults = [KeyError("whole batch"), KeyError("the first alone")]
-            await heard.until(lambda heard: len(heard.received) == 3)
-            assert [bool(one.problem) for one in heard.received] == [True, False, False]
-            assert heard.received[0].raw == invocation(1)[:-1]
-
-    asyncio.run(scene())
-
-
-def test_a_slow_receiver_stops_the_reading_instead_of_growing_memory_and_is_no_silence(client):
-    async def behave(peer: Peer) -> None:
-        frames = b"".join(peer.frame(invocation(number)) for number in range(1000))
-        for _ in range(200):
-            await peer.raw(frames)
-            sent.append(1)
-
-    sent: list[int] = []
-
-    async def scene() -> None:
-        async with (
-            FaultHub(behave).running() as hub,
-            listening(hub.url, client=client, server_timeout_seconds=1.0) as heard,
-        ):
-            heard.gate.clear()
-            await hub.peer()
-            await asyncio.sleep(2.5)  # longer than the silence that counts as death: it is what is tested
-            assert len(sent) < 150
-            assert heard.hub._inbox._records <= 30_000
-            heard.gate.set()
-            await heard.until(lambda heard: len(heard.received) == 200_000, 60)
-            assert not heard.named("disconnected")
-
-    asyncio.run(scene())
-
-
-# ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("state", ["negotiating", "opening", "shaking hands", "connected", "reconnecting", "receiving"])
 def test_stop_ends_within_a_second_in_any_state(client, state):
     async def behave(peer: Peer) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from code_evolver.core.english import durations, names
+from code_evolver.core.english import durations, names, urls
 from code_evolver.core.english.problems import Secret, Unsure
 from code_evolver.core.english.rules import RULES
 from code_evolver.core.english.tokens import Token, duration_words, plain, tokenize, unclear_figure
@@ -44,8 +44,8 @@ class Mention:
     before: tuple[str, ...] = ()
     """The canonical words before it in the sentence, nearest last."""
     after: tuple[str, ...] = ()
-    name: Token | None = None
-    method: Token | None = None
+    name: str = ""
+    method: str = ""
 
     def token(self, kind: str) -> Token:
         """Give its first token of a kind."""
@@ -193,15 +193,15 @@ def _mention(
     request: str, kind: str, found: re.Match[str], items: Sequence[Item], place: range, index: dict[int, int]
 ) -> Mention:
     groups = found.groupdict()
-    named = {group: items[index[found.start(group)]].first for group in ("name", "method") if groups.get(group)}
+    named = {group: items[index[found.start(group)]].first.text for group in ("name", "method") if groups.get(group)}
     return Mention(
         kind,
         _slice(request, items[place.start], items[place.stop - 1]),
         tuple(items[place.start : place.stop]),
         tuple(item.canon for item in items[max(0, place.start - 3) : place.start]),
         tuple(item.canon for item in items[place.stop : place.stop + 3]),
-        named.get("name"),
-        named.get("method"),
+        named.get("name", ""),
+        named.get("method", ""),
     )
 
 
@@ -251,6 +251,8 @@ def _look_for_secrets(items: Sequence[Item], mentions: Mentions) -> None:
     canon = " ".join(item.canon for item in items)
     if any(_is_secret(item) for item in items) or re.search(r"\b(?:api|access|secret|private)[ _-]?key", canon):
         mentions.secret = Secret.WORD
+    in_urls = (urls.secret_of(urls.with_scheme(item.first.text)) for item in items if item.canon == "<u>")
+    mentions.secret = mentions.secret or next(filter(None, in_urls), None)
 
 
 def _is_secret(item: Item) -> bool:

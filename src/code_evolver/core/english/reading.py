@@ -7,7 +7,6 @@ from typing import Any
 from code_evolver.core.english import durations, urls
 from code_evolver.core.english.mentions import Mention, Mentions, find
 from code_evolver.core.english.problems import EXAMPLE_REQUEST, NotUnderstood, SecretInWords, Unsure
-from code_evolver.core.english.tokens import Token
 from code_evolver.core.english.wishes import doubt_of_duration, doubt_of_output, workflow_wishes
 from code_evolver.core.strict_json import show
 
@@ -58,7 +57,8 @@ def read(request: str) -> Reading:
     """
     text = _checked(request)
     mentions = find(text)
-    _refuse_secrets(mentions)
+    if mentions.secret:
+        raise SecretInWords(mentions.secret)
     draft = _Draft(dict(DEFAULTS), [], list(mentions.unsure), {})
     _read_hub_url(text, mentions, draft)
     # In the order of their words, not of their places: the order of sentences must not matter.
@@ -93,32 +93,23 @@ def _checked(request: str) -> str:
     return text
 
 
-def _refuse_secrets(mentions: Mentions) -> None:
-    where = mentions.secret or next(
-        filter(None, (urls.secret_of(_with_scheme(token)) for token in mentions.urls)), None
-    )
-    if where:
-        raise SecretInWords(where)
-
-
-def _with_scheme(token: Token) -> str:
-    return token.text if urls.SCHEME.search(token.text) else "http://" + token.text
-
-
 def _read_hub_url(text: str, mentions: Mentions, draft: _Draft) -> None:
-    found: dict[str, Token] = {}
+    found: dict[str, str] = {}
     for token in mentions.urls:
-        found.setdefault(urls.read_hub_url(_with_scheme(token), quoted=token.quoted), token)
+        url = urls.read_hub_url(urls.with_scheme(token.text), quoted=token.quoted)
+        found.setdefault(url, token.text)
     if not found:
         raise NotUnderstood(f"No URL of a hub in {show(text, 200)}.", EXAMPLE_REQUEST)
     if len(found) > 1:
-        first, second = sorted(token.text for token in found.values())[:2]
-        raise NotUnderstood(f"It is not certain which is the hub: {show(first)} or {show(second)}.",
-                            "Name one hub; leave other URLs out, or write 'see' before them.")  # fmt: skip
-    ((url, token),) = found.items()
-    draft.say("hub_url", url, token.text)
-    if not urls.SCHEME.search(token.text):
-        draft.notes.append(f"{show(token.text)} has no scheme; read as {url}.")
+        first, second = sorted(found.values())[:2]
+        raise NotUnderstood(
+            f"It is not certain which is the hub: {show(first)} or {show(second)}.",
+            "Name one hub; leave other URLs out, or write 'see' before them.",
+        )
+    url, written = found.popitem()
+    draft.say("hub_url", url, written)
+    if not urls.SCHEME.search(written):
+        draft.notes.append(f"{show(written)} has no scheme; read as {url}.")
 
 
 def _refuse_time(_: _Draft, mention: Mention) -> None:
@@ -168,8 +159,7 @@ def _read_no_output(draft: _Draft, mention: Mention) -> None:
 
 
 def _read_hub_name(draft: _Draft, mention: Mention) -> None:
-    if mention.name:
-        draft.say("hub_name", mention.name.text, mention.words)
+    draft.say("hub_name", mention.name, mention.words)
     if "subscri" in mention.words.lower():
         draft.notes.append(
             "No hub method is called to subscribe; add 'call SubscribeToContext with NAME' where the hub wants it."
@@ -177,22 +167,18 @@ def _read_hub_name(draft: _Draft, mention: Mention) -> None:
 
 
 def _read_listen(draft: _Draft, mention: Mention) -> None:
-    if mention.name:
-        listen = {*draft.settings.get("listen", []), mention.name.text}
-        draft.settings["listen"] = sorted(listen)
-        draft.said.setdefault("listen", mention.words)
+    draft.settings["listen"] = sorted({*draft.settings.get("listen", []), mention.name})
+    draft.said.setdefault("listen", mention.words)
 
 
 def _read_subscribe(draft: _Draft, mention: Mention) -> None:
-    if mention.method:
-        arguments = [mention.name.text] if mention.name else []
-        draft.say("subscribe", [{"method": mention.method.text, "arguments": arguments}], mention.words)
+    arguments = [mention.name] if mention.name else []
+    draft.say("subscribe", [{"method": mention.method, "arguments": arguments}], mention.words)
 
 
 def _read_choice(key: str, value: str | None = None) -> Callable[[_Draft, Mention], None]:
     def reader(draft: _Draft, mention: Mention) -> None:
-        said = value or (mention.name.text if mention.name else "")
-        draft.say(key, said if key == "access_token_file" else said.lower(), mention.words)
+        draft.say(key, value or (mention.name if key == "access_token_file" else mention.name.lower()), mention.words)
 
     return reader
 

@@ -287,7 +287,7 @@ _TABLE: tuple[tuple[str, str], ...] = (
     ),
     (
         "ok",
-        r"(?:for|from|of) (?:each|every|all|any) (?:of )?(?:the )?(?:new |incoming |received )?(?:task|tasks|message|messages|one|them)(?: (?:you|it|we|that|which) (?:get|gets|receive|receives|arrives?|comes? in|arrive))?",
+        r"(?:for|from|of) (?:each|every|all|any) (?:of )?(?:the )?(?:new |incoming |received )?(?:task|tasks|message|messages|one|them)(?: received| (?:you|it|we|that|which) (?:get|gets|receive|receives|arrives?|comes? in|arrive))?",
     ),
     ("ok", r"(?:do|does|doing) (?:it|this|that|so)(?= (?:for|,|and|with|at|on|please|<|now)|$)"),
     (

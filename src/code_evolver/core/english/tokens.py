@@ -143,6 +143,13 @@ def _around_url(chunk: str, raw: str, at: int, where: int) -> list[Token]:
         end -= 1
     while end > where and chunk[end - 1] == "]" and "[" not in chunk[where:end]:
         end -= 1
+    # "http://host/…" leaves something out: keep the dots, for its check to see.
+    while (
+        chunk[end - 1] in "/."
+        and end < len(chunk)
+        and (chunk[end : end + 2] == ".." or raw[at + end] == "\u2026" or chunk[end - 1] + chunk[end] == "..")
+    ):
+        end += 1
     tokens: list[Token] = []
     if before.strip("([<{'*_") != "":
         word = before.rstrip(":=(<['*_")

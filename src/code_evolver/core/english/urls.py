@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote, urlsplit
 
-from code_evolver.core.english.problems import Problem, Secret, SecretInWords
+from code_evolver.core.english.problems import Problem, Secret
 from code_evolver.core.strict_json import show
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.IGNORECASE)
@@ -15,7 +15,8 @@ _HOST = re.compile(r"[^\W](?:[\w-]{0,62}[^\W])?(?:\.[^\W](?:[\w-]{0,62}[^\W])?){
 _FIGURES_HOST = re.compile(r"[0-9.]+")
 _SIX = re.compile(r"[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:[0-9.]{7,15})?", re.IGNORECASE)
 _UNCLEAR = frozenset(",;'\"`(){}<>|\\^[]")
-_SENTENCE_GOES_ON = re.compile(r"\.[A-Z][a-z]+$")
+_SENTENCE_GOES_ON = re.compile(r"\.[A-Z][a-z]+$|(?:^|/)\.+$")
+_ODD_END = "-_~$@+%"
 # What stands before a colon and a number without being a host.
 _NOT_HOSTS = frozenset({"port", "duration", "timeout", "time", "hub", "output", "seconds", "minutes", "hours", "for", "task",
                         "tasks", "note", "id", "priority", "retries", "attempts", "workers", "step", "asp.net"})  # fmt: skip
@@ -50,12 +51,16 @@ def _is_ipv4(host: str) -> bool:
     return len(parts) == 4 and all(part.isdigit() and len(part) <= 3 and int(part) <= 255 for part in parts)
 
 
+def with_scheme(text: str) -> str:
+    """Give an address as written, with http:// before it where it has no scheme."""
+    return text if SCHEME.search(text) else "http://" + text
+
+
 def read_hub_url(url: str, *, quoted: bool) -> str:
     """Give `url` (with a scheme) as the settings take it: scheme and host in lower case, the rest as written.
 
-    Raises InputError: another scheme, a bad host or port, an unclear end, a secret in it (never repeated).
+    Raises InputError: another scheme, a bad host or port, an unclear end. Secrets are looked for before (`secret_of`).
     """
-    _refuse_secrets(url)
     _refuse_unclear(url, quoted=quoted)
     try:
         parts = urlsplit(url)
@@ -94,15 +99,15 @@ def _refuse_unclear(url: str, *, quoted: bool) -> None:
     path = SCHEME.sub("", url).partition("/")[2].partition("?")[0]
     authority_six = re.match(r"\[[0-9a-fA-F:.]+\]", body)
     rest = body[authority_six.end() :] if authority_six else body
-    if not url.isascii() or "://" in rest or _UNCLEAR.intersection(rest) or _SENTENCE_GOES_ON.search(path):
+    if (
+        not url.isascii()
+        or "://" in rest
+        or _UNCLEAR.intersection(rest)
+        or url[-1] in _ODD_END
+        or _SENTENCE_GOES_ON.search(path)
+    ):
         raise Problem(f"It is not certain where the URL in {show(url)} ends.",
                       "Put a space after it, or put it in quotes.")  # fmt: skip
-
-
-def _refuse_secrets(url: str) -> None:
-    where = secret_of(url)
-    if where:
-        raise SecretInWords(where)
 
 
 def secret_of(url: str) -> Secret | None:

@@ -61,6 +61,7 @@ OTHER_CUES = words(
 
 SECRETS = words(
     """
+    pw passcode
     token tokens bearer password passwd pwd passphrase secret secrets apikey credential credentials jwt
     authorization login auth authentication
     """
