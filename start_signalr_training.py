@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-from code_evolver.commands.run import main  # noqa: E402 - a checkout works without being installed
+from code_evolver.commands.run import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

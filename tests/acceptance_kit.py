@@ -27,12 +27,17 @@ CLI = [sys.executable, "-m", "code_evolver.cli"]
 LIMIT = 60.0
 
 needs_taskhub = pytest.mark.skipif(not TASKHUB.is_file(), reason=f"the real hub is not at {TASKHUB}")
-HUBS = [pytest.param("demo", id="demo-hub"), pytest.param("real", id="real-hub", marks=[needs_taskhub, pytest.mark.hub])]
+HUBS = [
+    pytest.param("demo", id="demo-hub"),
+    pytest.param("real", id="real-hub", marks=[needs_taskhub, pytest.mark.hub]),
+]
 
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a stranger: nothing of ours set, the package importable."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("CODE_EVOLVER_") and key != "PYTHONPATH"}
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith("CODE_EVOLVER_") and key != "PYTHONPATH"
+    }
     return {**kept, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **more}
 
 
@@ -41,7 +46,9 @@ class Hub:
 
     def __init__(self, command: list[str]) -> None:
         self.command = command
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
+        )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("READY "), line
@@ -95,13 +102,30 @@ def until(look: Any, what: str, seconds: float = LIMIT) -> Any:
 class Door:
     """A door of the program as a process; its events are read as they come."""
 
-    def __init__(self, command: list[str], *, stdin: bytes | None = None, env: dict[str, str] | None = None, cwd: Path | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        stdin: bytes | None = None,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        **more: Any,
+    ) -> None:
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env or environment(), cwd=cwd, **more
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env or environment(),
+            cwd=cwd,
+            **more,
         )
         self.lines: list[str] = []
         self._out: list[bytes] = []
-        self._threads = [threading.Thread(target=self._read_err, daemon=True), threading.Thread(target=self._read_out, daemon=True)]
+        self._threads = [
+            threading.Thread(target=self._read_err, daemon=True),
+            threading.Thread(target=self._read_out, daemon=True),
+        ]
         for thread in self._threads:
             thread.start()
         if stdin is not None:
@@ -128,11 +152,7 @@ class Door:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        found = []
-        for line in list(self.lines):
-            if line.startswith("{"):
-                found.append(json.loads(line))
-        return found
+        return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
 
     def named(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event"] == name]
@@ -143,10 +163,12 @@ class Door:
             assert self.process.poll() is None or len(found) >= count, f"ended without {name}: {self.lines[-20:]}"
             return found if len(found) >= count else None
 
-        return until(look, f"{count} × {name}", seconds)  # type: ignore[no-any-return]
+        return until(look, f"{count} times {name}", seconds)  # type: ignore[no-any-return]
 
     def wait_line(self, words: str, seconds: float = LIMIT) -> str:
-        return until(lambda: next((line for line in list(self.lines) if words in line), None), f"the line {words!r}", seconds)  # type: ignore[no-any-return]
+        return until(
+            lambda: next((line for line in list(self.lines) if words in line), None), f"the line {words!r}", seconds
+        )  # type: ignore[no-any-return]
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

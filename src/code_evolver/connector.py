@@ -4,6 +4,7 @@ Phases: hold the workspace → assemble → recover → receive and work until a
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,7 +135,13 @@ def _why(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> str:
 
 async def _until_empty(run: Run) -> None:
     while (await run.parts.queue.counts()).pending:
-        await asyncio.sleep(0.05)
+        run.parts.ended.clear()
+        await _at_most(run.parts.ended.wait(), 0.25)
+
+
+async def _at_most(job: Coroutine[Any, Any, Any], seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(job, seconds)
 
 
 async def _drain(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> None:

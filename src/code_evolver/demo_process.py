@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from code_evolver.core.errors import HubUnreachable
 
@@ -14,14 +15,14 @@ def demo_hub() -> Iterator[tuple[str, int]]:
     """Start it; give its address and the number of tasks it will send. It ends with its stdin, so it never outlives us."""
     source = str(Path(__file__).resolve().parents[1])
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {source!r}); import runpy; runpy.run_module('code_evolver.demo', run_name='__main__')"]  # fmt: skip
-    apart = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        if sys.platform == "win32"
-        else {"start_new_session": True}
-    )
-    child = subprocess.Popen(
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    child: subprocess.Popen[str] = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", **apart
-    )  # type: ignore[call-overload]  # the keyword differs by system
+    )
+    assert child.stdin is not None  # noqa: S101 - Popen was asked for pipes
+    assert child.stdout is not None  # noqa: S101
     try:
         words = child.stdout.readline().split()
         if len(words) != 3 or words[0] != "READY":

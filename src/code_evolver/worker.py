@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from code_evolver.core.errors import BudgetSpent, DiskFull, ModelError, ModelTruncated, ModelUnavailable
+from code_evolver.core.errors import BudgetSpent, DiskFull, ModelError, ModelTruncated, ModelUnavailable, StoreError
 from code_evolver.core.journey import (
+    RETRY_SECONDS,
     AskCode,
     AskPlan,
     Deferred,
@@ -119,7 +120,7 @@ class Worker:
         """Work off what the feed gives, for ever; cancel it to stop. Call `flush` afterwards."""
         while True:
             lease = await self._next(feed)
-            await self.work(lease)
+            await self._work_guarded(lease)
             feed.task_done()
 
     async def _next(self, feed: "asyncio.Queue[Lease]") -> Lease:
@@ -129,6 +130,16 @@ class Worker:
 
     def _lingered(self) -> bool:
         return bool(self._ends) and self._clock() - self._unflushed_since > LINGER_SECONDS
+
+    async def _work_guarded(self, lease: Lease) -> None:
+        """Work on one task; a bug, or a trouble of this one task, must not stop the others. StoreError is fatal."""
+        try:
+            await self.work(lease)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the worker loop: one of the two places that may catch everything
+            reason = f"unexpected: {type(error).__name__}: {error}"[:500]
+            await self._postpone(lease, Deferred(RETRY_SECONDS, reason, failure=True))
 
     async def work(self, lease: Lease) -> None:
         """Take one task to its end, its delay, or its dead letter. Raises StoreError only."""

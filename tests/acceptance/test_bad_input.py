@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -11,7 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance_kit import CLI, CONNECTOR, DOCUMENT, ENGLISH, LAUNCHER, ROOT, VERIFY, Door, connector, environment, hub, run, until
+from tests.acceptance_kit import (
+    CLI,
+    CONNECTOR,
+    DOCUMENT,
+    ENGLISH,
+    LAUNCHER,
+    ROOT,
+    VERIFY,
+    connector,
+    environment,
+    hub,
+    run,
+    until,
+)
 
 DOORS = {"connector": CONNECTOR, "english": ENGLISH, "verify": VERIFY, "document": DOCUMENT}
 BAD_STDIN = {
@@ -149,14 +163,16 @@ def test_a_certificate_that_nobody_signed(tmp_path):
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "2",
          "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], capture_output=True, check=False,
-    ) if os.path.exists("/usr/bin/openssl") else None  # fmt: skip
+    ) if shutil.which("openssl") else None  # fmt: skip
     if made is None or made.returncode:
         pytest.skip("openssl is not here to make a certificate")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        door = connector({"hub_url": f"https://127.0.0.1:{port}/x", "max_reconnect_attempts": 1, "workspace": str(tmp_path / "w")})
+        door = connector(
+            {"hub_url": f"https://127.0.0.1:{port}/x", "max_reconnect_attempts": 1, "workspace": str(tmp_path / "w")}
+        )
         connection, _ = listening.accept()
         with connection, pytest.raises(ssl.SSLError):
             context.wrap_socket(connection, server_side=True)
@@ -190,11 +206,15 @@ def ordinary(command):
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="needs root to become an ordinary user")
 def test_a_folder_that_may_not_be_written(tmp_path):
-    if subprocess.run(ordinary([sys.executable, "-c", f"open({str(ROOT / 'pyproject.toml')!r})"]), check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ordinary([sys.executable, "-c", f"open({str(ROOT / 'pyproject.toml')!r})"]), check=False, capture_output=True
+    ).returncode:
         pytest.skip("this checkout cannot be read by an ordinary user")
     folder = tmp_path / "readonly"
     folder.mkdir()
-    code, printed, _ = run(ordinary(CONNECTOR), json.dumps({"hub_url": "http://127.0.0.1:1/x", "workspace": str(folder)}).encode(), cwd="/")
+    code, printed, _ = run(
+        ordinary(CONNECTOR), json.dumps({"hub_url": "http://127.0.0.1:1/x", "workspace": str(folder)}).encode(), cwd="/"
+    )
     assert code == 3, printed
     assert str(folder) in printed["error"]["message"]
 
@@ -221,7 +241,21 @@ def test_a_damaged_manifest_is_named_with_its_line(tmp_path):
     assert "my_tool.yaml, line" in printed["error"]["message"]
 
 
-NAMES = ["../x", "..", "CON", "🙂", "x" * 10_000, "/etc/passwd", "a\x00b", "node_runtime", "json", "Summarize ../../etc", "  ", "Straße nach Köln", "Δοκιμή"]
+NAMES = [
+    "../x",
+    "..",
+    "CON",
+    "🙂",
+    "x" * 10_000,
+    "/etc/passwd",
+    "a\x00b",
+    "node_runtime",
+    "json",
+    "Summarize ../../etc",
+    "  ",
+    "Straße nach Köln",
+    "Δοκιμή",
+]
 
 
 def test_no_name_of_a_hub_leads_anywhere_but_to_a_safe_folder(tmp_path):
@@ -229,7 +263,10 @@ def test_no_name_of_a_hub_leads_anywhere_but_to_a_safe_folder(tmp_path):
         door = connector({"hub_url": server.url, "workspace": str(tmp_path / "w")})
         try:
             door.wait_event("connected")
-            tasks = [{"id": f"n-{at}", "taskName": name, "llmTaskType": "summarize", "content": "x"} for at, name in enumerate(NAMES)]
+            tasks = [
+                {"id": f"n-{at}", "taskName": name, "llmTaskType": "summarize", "content": "x"}
+                for at, name in enumerate(NAMES)
+            ]
             server.post("send", tasks, method="TaskHub")
             saved = door.wait_event("task_completed", len(NAMES))
             door.signal(signal.SIGTERM)
@@ -237,28 +274,40 @@ def test_no_name_of_a_hub_leads_anywhere_but_to_a_safe_folder(tmp_path):
         finally:
             door.kill()
     assert code == 0
-    assert all(event["node_id"].replace("_", "").isalnum() and event["node_id"].isascii() and len(event["node_id"]) <= 64 for event in saved)
+    assert all(
+        event["node_id"].replace("_", "").isalnum() and event["node_id"].isascii() and len(event["node_id"]) <= 64
+        for event in saved
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"w"}
 
 
 def test_a_closed_stdout_is_no_crash(tmp_path):
     command = f"{sys.executable} {CONNECTOR[1]} < settings.json | true"
     (tmp_path / "settings.json").write_text("{}", encoding="utf-8")
-    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60, check=False, env=environment())
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60, check=False, env=environment()
+    )
     assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 def test_a_reader_of_events_that_goes_away_costs_no_task(tmp_path):
     with hub("demo") as server:
-        settings = json.dumps({"hub_url": server.url, "workspace": str(tmp_path), "llm": "off", "duration_seconds": 4}).encode()
-        process = subprocess.Popen(CONNECTOR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        settings = json.dumps(
+            {"hub_url": server.url, "workspace": str(tmp_path), "llm": "off", "duration_seconds": 4}
+        ).encode()
+        process = subprocess.Popen(
+            CONNECTOR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        )
         process.stdin.write(settings)
         process.stdin.close()
         process.stderr.readline()
         process.stderr.close()
         server.wait_for_client()
-        tasks = [{"id": f"t-{n}", "taskName": "Summarize x", "llmTaskType": "summarize", "content": str(n)} for n in range(100)]
+        tasks = [
+            {"id": f"t-{n}", "taskName": "Summarize x", "llmTaskType": "summarize", "content": str(n)}
+            for n in range(100)
+        ]
         server.post("send", tasks, method="TaskHub")
         out = process.stdout.read()
         process.stdout.close()
@@ -273,13 +322,20 @@ def test_a_reader_of_events_that_goes_away_costs_no_task(tmp_path):
 def test_a_reader_of_events_that_stands_still_holds_up_nothing(tmp_path):
     with hub("demo") as server:
         settings = json.dumps({"hub_url": server.url, "workspace": str(tmp_path), "llm": "off"}).encode()
-        process = subprocess.Popen(CONNECTOR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        process = subprocess.Popen(
+            CONNECTOR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        )
         process.stdin.write(settings)
         process.stdin.close()
         try:
             server.wait_for_client()
-            tasks = [{"id": f"t-{n}", "taskName": "Summarize x", "llmTaskType": "summarize", "content": str(n)} for n in range(2000)]
-            server.post("send", tasks, method="TaskHub")  # their events are far more than a pipe holds, and nobody reads
+            tasks = [
+                {"id": f"t-{n}", "taskName": "Summarize x", "llmTaskType": "summarize", "content": str(n)}
+                for n in range(2000)
+            ]
+            server.post(
+                "send", tasks, method="TaskHub"
+            )  # their events are far more than a pipe holds, and nobody reads
 
             def all_done():
                 _, status, _ = run([*CLI, "status", "--workspace", str(tmp_path), "--json"])
@@ -295,9 +351,13 @@ def test_a_reader_of_events_that_stands_still_holds_up_nothing(tmp_path):
     assert json.loads(out)["tasks_received"] == 2000
 
 
-@pytest.mark.parametrize("surroundings", [{"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}, {"NO_COLOR": "1"}, {"COLUMNS": "40"}])
+@pytest.mark.parametrize(
+    "surroundings", [{"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}, {"NO_COLOR": "1"}, {"COLUMNS": "40"}]
+)
 def test_odd_surroundings_change_nothing(surroundings, tmp_path):
-    code, printed, err = run([*LAUNCHER, "--demo", "--workspace", str(tmp_path / "wörk späce")], env=environment(**surroundings))
+    code, printed, err = run(
+        [*LAUNCHER, "--demo", "--workspace", str(tmp_path / "wörk späce")], env=environment(**surroundings)
+    )
     assert code == 0, err
     assert printed["workflows_generated"] == 8
     assert "\x1b" not in err
@@ -312,18 +372,29 @@ BAD_COMMANDS = [
 
 @pytest.mark.parametrize(("words", "code"), BAD_COMMANDS)
 def test_bad_commands_say_what_is_wrong(words, code, tmp_path):
-    done = subprocess.run([*CLI, *words], input=b"text", capture_output=True, cwd=tmp_path, timeout=60, check=False, env=environment())
+    done = subprocess.run(
+        [*CLI, *words], input=b"text", capture_output=True, cwd=tmp_path, timeout=60, check=False, env=environment()
+    )
     assert done.returncode == code, done.stderr + done.stdout
     assert b"Traceback" not in done.stderr
     assert done.stderr or done.stdout
 
 
-FLAGS = [["--duration", "-5"], ["--duration", "until noon"], ["--hub-url", "nonsense"], ["--max-reconnect-attempts", "many"], ["--no-such-flag"], []]
+FLAGS = [
+    ["--duration", "-5"],
+    ["--duration", "until noon"],
+    ["--hub-url", "nonsense"],
+    ["--max-reconnect-attempts", "many"],
+    ["--no-such-flag"],
+    [],
+]
 
 
 @pytest.mark.parametrize("flags", FLAGS)
 def test_bad_flags_end_with_2(flags, tmp_path):
-    done = subprocess.run([*LAUNCHER, *flags], capture_output=True, cwd=tmp_path, timeout=60, check=False, env=environment())
+    done = subprocess.run(
+        [*LAUNCHER, *flags], capture_output=True, cwd=tmp_path, timeout=60, check=False, env=environment()
+    )
     assert done.returncode == 2, done.stderr
     assert b"Traceback" not in done.stderr
     assert done.stderr
@@ -332,7 +403,10 @@ def test_bad_flags_end_with_2(flags, tmp_path):
 def test_the_launcher_reads_its_surroundings_and_config(tmp_path):
     (tmp_path / "config.yaml").write_text("hub_name: FromConfig\nkeep_alive_seconds: 7\n", encoding="utf-8")
     command = [*LAUNCHER, "--show-config", "--json", "--workspace", str(tmp_path)]
-    code, printed, _ = run(command, env=environment(CODE_EVOLVER_HUB_URL="http://localhost:5000/x", CODE_EVOLVER_ACCESS_TOKEN="S3CRET-token"))
+    code, printed, _ = run(
+        command,
+        env=environment(CODE_EVOLVER_HUB_URL="http://localhost:5000/x", CODE_EVOLVER_ACCESS_TOKEN="S3CRET-token"),
+    )
     rows = {row["name"]: row for row in printed["config"]}
     assert code == 0
     assert (rows["hub_name"]["value"], rows["hub_name"]["origin"]) == ("FromConfig", "config.yaml")

@@ -6,7 +6,20 @@ import sys
 
 import pytest
 
-from tests.acceptance_kit import CLI, CONNECTOR, ENGLISH, HUBS, LAUNCHER, Door, adds_up, connector, environment, hub, run, until
+from tests.acceptance_kit import (
+    CLI,
+    CONNECTOR,
+    ENGLISH,
+    HUBS,
+    LAUNCHER,
+    Door,
+    adds_up,
+    connector,
+    environment,
+    hub,
+    run,
+    until,
+)
 
 
 def summarize(key, name="Summarize daily report", **more):
@@ -45,7 +58,9 @@ def test_three_hundred_mixed_tasks_end_and_every_node_runs(kind, tmp_path):
     assert set(nodes) == set(json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))["nodes"])
     for name in nodes:
         command = [sys.executable, str(tmp_path / "nodes" / name / "main.py")]
-        sample = json.dumps({"id": "x", "content": "Words.", "prompt": "Words.", "translationLanguages": [{"from": "en", "to": "fr"}]})
+        sample = json.dumps(
+            {"id": "x", "content": "Words.", "prompt": "Words.", "translationLanguages": [{"from": "en", "to": "fr"}]}
+        )
         code, printed, _ = run(command, sample.encode(), env=environment(CODE_EVOLVER_STUB_TOOLS="1"))
         assert code == 0, printed
         assert {"result", "task_id", "task_type"} <= set(printed)
@@ -59,7 +74,9 @@ def test_a_hub_that_waits_for_a_result_gets_a_receipt(kind, tmp_path):
             door.wait_event("connected")
             first = server.post("ask", [summarize("a"), summarize("b"), 17], method="TaskHub", timeout=10)["answer"]
             again = server.post("ask", summarize("a"), method="TaskHub", timeout=10)["answer"]
-            changed = server.post("ask", summarize("a", content="Another text."), method="TaskHub", timeout=10)["answer"]
+            changed = server.post("ask", summarize("a", content="Another text."), method="TaskHub", timeout=10)[
+                "answer"
+            ]
             door.wait_event("task_completed", 3)
             door.signal(signal.SIGTERM)
             code, result = door.end()
@@ -81,12 +98,23 @@ def test_every_form_of_a_message_is_read(kind, tmp_path):
                           "subscribe": [{"method": "SubscribeToContext", "arguments": ["LLMTasks"]}]})  # fmt: skip
         try:
             door.wait_event("connected")
-            until(lambda: any(call["method"] == "SubscribeToContext" for call in server.get("received")), "the subscription")
+            until(
+                lambda: any(call["method"] == "SubscribeToContext" for call in server.get("received")),
+                "the subscription",
+            )
             server.post("mock", {"tasks": [summarize("mock-1"), summarize("mock-2")]}, context="LLMTasks")
             server.post("send-args", ["LLMTasks", {"tasks": [summarize("args-1")]}, None, 1.5, True], method="TaskHub")
             server.post("send", json.dumps(summarize("text-1")), method="TaskHub")
-            server.post("send", {"Id": 7, "TaskName": "Summarize x", "LlmTaskType": 0, "Content": "y", "Priority": "High"}, method="TaskHub")
-            server.post("send", {"task_id": "snake", "task_name": "Summarize x", "llm_task_type": "summarize", "content": None}, method="TaskHub")
+            server.post(
+                "send",
+                {"Id": 7, "TaskName": "Summarize x", "LlmTaskType": 0, "Content": "y", "Priority": "High"},
+                method="TaskHub",
+            )
+            server.post(
+                "send",
+                {"task_id": "snake", "task_name": "Summarize x", "llm_task_type": "summarize", "content": None},
+                method="TaskHub",
+            )
             server.post("send", [], method="TaskHub")
             server.post("send", summarize("huge", content="x" * 2_000_000), method="TaskHub")
             done = door.wait_event("task_completed", 7)
@@ -115,7 +143,9 @@ def test_a_stream_and_what_was_pending_are_consumed(kind, tmp_path):
 def test_plain_english_connects_and_works(tmp_path):
     with hub("demo") as server:
         request = f"Please connect to {server.url}, create workflows for every task, and stop after 3 seconds."
-        door = Door([*ENGLISH, "--workspace", str(tmp_path)], stdin=request.encode(), env=environment(CODE_EVOLVER_LLM="off"))
+        door = Door(
+            [*ENGLISH, "--workspace", str(tmp_path)], stdin=request.encode(), env=environment(CODE_EVOLVER_LLM="off")
+        )
         try:
             door.wait_event("connected")
             server.post("send", summarize("a"), method="TaskHub")
@@ -148,7 +178,14 @@ def test_plain_english_that_only_listens_leaves_tasks_pending(tmp_path):
 def test_the_output_file_holds_the_tasks_as_received(tmp_path):
     target = tmp_path / "tasks.json"
     with hub("demo") as server:
-        door = connector({"hub_url": server.url, "workspace": str(tmp_path / "w"), "output_file": str(target), "auto_generate_workflows": False})
+        door = connector(
+            {
+                "hub_url": server.url,
+                "workspace": str(tmp_path / "w"),
+                "output_file": str(target),
+                "auto_generate_workflows": False,
+            }
+        )
         try:
             door.wait_event("connected")
             server.post("send", [summarize("a", tenant="x"), summarize("b")], method="TaskHub")
@@ -194,14 +231,22 @@ def test_dead_letters_are_listed_shown_retried_and_dropped_while_the_connector_r
         door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
         try:
             door.wait_event("connected")
-            server.post("send", [{"id": "odd", "taskName": "Classify it", "llmTaskType": "classify", "content": "x"}, 5], method="TaskHub")
+            server.post(
+                "send",
+                [{"id": "odd", "taskName": "Classify it", "llmTaskType": "classify", "content": "x"}, 5],
+                method="TaskHub",
+            )
             door.wait_event("task_dead_lettered")
             _, listed, _ = run([*CLI, "dead", "list", "--workspace", str(tmp_path), "--json"])
             by_kind = {one["kind"]: one for one in listed["dead"]}
             assert by_kind["task"]["code"] == "llm_unavailable"
-            _, shown, _ = run([*CLI, "dead", "show", str(by_kind["refused"]["key"]), "--workspace", str(tmp_path), "--json"])
+            _, shown, _ = run(
+                [*CLI, "dead", "show", str(by_kind["refused"]["key"]), "--workspace", str(tmp_path), "--json"]
+            )
             assert shown["raw"] == "5"
-            code, done, _ = run([*CLI, "dead", "retry", str(by_kind["task"]["key"]), "--workspace", str(tmp_path), "--json"])
+            code, done, _ = run(
+                [*CLI, "dead", "retry", str(by_kind["task"]["key"]), "--workspace", str(tmp_path), "--json"]
+            )
             assert (code, done["retried"]) == (0, 1)
             door.wait_event("task_dead_lettered", 2)
             code, done, _ = run([*CLI, "dead", "drop", "all", "--workspace", str(tmp_path), "--json"])

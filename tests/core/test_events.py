@@ -12,7 +12,14 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "code_evolver"
 
 def test_an_event_has_its_fields():
     made = record("workflow_saved", {"node_id": "a", "path": "nodes/a/main.py"}, at=1.5, seq=3, run_id="r")
-    assert made == {"event": "workflow_saved", "ts": "1970-01-01T00:00:01.500Z", "seq": 3, "run_id": "r", "node_id": "a", "path": "nodes/a/main.py"}
+    assert made == {
+        "event": "workflow_saved",
+        "ts": "1970-01-01T00:00:01.500Z",
+        "seq": 3,
+        "run_id": "r",
+        "node_id": "a",
+        "path": "nodes/a/main.py",
+    }
 
 
 def test_an_unknown_name_or_a_missing_field_is_a_bug():
@@ -22,7 +29,9 @@ def test_an_unknown_name_or_a_missing_field_is_a_bug():
         record("workflow_saved", {"node_id": "a"}, at=0.0, seq=1, run_id="r")
 
 
-@pytest.mark.parametrize(("at", "text"), [(0.0, "1970-01-01T00:00:00.000Z"), (1795442400.1239, "2026-11-23T14:00:00.123Z")])
+@pytest.mark.parametrize(
+    ("at", "text"), [(0.0, "1970-01-01T00:00:00.000Z"), (1795442400.1239, "2026-11-23T14:00:00.123Z")]
+)
 def test_times_are_utc_with_milliseconds(at, text):
     assert timestamp(at) == text
 

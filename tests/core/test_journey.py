@@ -15,6 +15,7 @@ from code_evolver.core.journey import (
     Rejected,
     Said,
     Situation,
+    Step,
     Trouble,
     Try,
     journey,
@@ -42,7 +43,8 @@ def situation(**more):
 
 def walk(where, *answers):
     """Answer each step in turn (Refused needs none); give (steps, end)."""
-    steps, left = [], list(answers)
+    steps: list[Step] = []
+    left = list(answers)
     way = journey(where)
     answer = None
     while True:
@@ -130,9 +132,14 @@ def test_code_with_a_finding_of_the_gate_is_never_tried():
     assert [step.generator for step in steps if isinstance(step, Try)] == ["composer"]
 
 
-@pytest.mark.parametrize(("down", "row", "kind"), [(None, SUMMARIZE, Deferred), (59.0, SUMMARIZE, Deferred), (60.0, SUMMARIZE, Generated), (600.0, None, Deferred)])
+@pytest.mark.parametrize(
+    ("down", "row", "kind"),
+    [(None, SUMMARIZE, Deferred), (59.0, SUMMARIZE, Deferred), (60.0, SUMMARIZE, Generated), (600.0, None, Deferred)],
+)
 def test_a_down_backend_is_waited_for_and_costs_no_attempt(down, row, kind):
-    where = situation(task=task("summarize" if row else "classify"), row=row, tiers=("general",), configured=True, down_seconds=down)
+    where = situation(
+        task=task("summarize" if row else "classify"), row=row, tiers=("general",), configured=True, down_seconds=down
+    )
     answers = [DOWN, *([PROVEN] if kind is Generated else [])]
     _, end = walk(where, *answers)
     assert isinstance(end, kind)
@@ -158,7 +165,9 @@ def test_a_models_program_is_not_run_where_the_wall_is_missing():
     where = situation(tiers=("general",), configured=True, model_code_may_run=False)
     steps, _ = walk(where, PROVEN)
     assert kinds(steps) == ["Try"]
-    _, end = walk(situation(task=task("classify"), row=None, tiers=("general",), configured=True, model_code_may_run=False))
+    _, end = walk(
+        situation(task=task("classify"), row=None, tiers=("general",), configured=True, model_code_may_run=False)
+    )
     assert end.code == "isolation_required"
 
 

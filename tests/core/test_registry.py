@@ -12,7 +12,10 @@ from code_evolver.core.registry import appended, entry, read_record, read_regist
 NAMES = st.text(alphabet="abc_", min_size=1, max_size=5)
 
 
-@given(st.dictionaries(NAMES, st.dictionaries(NAMES, st.text(max_size=9)), max_size=5), st.dictionaries(NAMES, st.dictionaries(NAMES, st.text(max_size=9)), min_size=1, max_size=5))
+@given(
+    st.dictionaries(NAMES, st.dictionaries(NAMES, st.text(max_size=9)), max_size=5),
+    st.dictionaries(NAMES, st.dictionaries(NAMES, st.text(max_size=9)), min_size=1, max_size=5),
+)
 def test_appending_gives_what_rendering_all_gives(old, new):
     new = {name: shown for name, shown in new.items() if name not in old} or {"zzzzzz": {}}
     whole = "".join(render([*old.items(), *new.items()])).encode()
@@ -26,7 +29,10 @@ def test_a_hash_is_the_same_with_either_line_end():
     assert source_hash(b"a\r\nb\r\n") == source_hash(b"a\nb\n") != source_hash(b"a\nb")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", '{"nodes": {"a": 1}, "schema_version": 1}', '{"nodes": {}, "schema_version": "1"}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", "{}", '{"nodes": {"a": 1}, "schema_version": 1}', '{"nodes": {}, "schema_version": "1"}', "\xff"],
+)
 def test_a_registry_that_is_none_is_told(text):
     with pytest.raises(StoreError, match=r"registry\.json"):
         read_registry(text)

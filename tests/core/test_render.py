@@ -21,11 +21,24 @@ def test_the_queue_size_is_told_whenever_it_changes():
     queued = {"event": "task_queued", "task_id": "a", "task_type": "summarize", "queue_size": 1}
     done = {"event": "task_completed", "task_id": "a", "outcome": "generated", "node_id": "n"}
     notice = {"event": "notice", "message": "x"}
-    said = [text for text in shown({"event": "starting", "version": "1", "isolation": "isolated"}, queued, notice, queued, done, done) if "Queue" in text]
+    said = [
+        text
+        for text in shown(
+            {"event": "starting", "version": "1", "isolation": "isolated"}, queued, notice, queued, done, done
+        )
+        if "Queue" in text
+    ]
     assert said == ["Queue Size: 0\n", "Queue Size: 1\n", "Queue Size: 2\n", "Queue Size: 1\n", "Queue Size: 0\n"]
 
 
-@given(st.sampled_from(sorted(EVENTS)), st.dictionaries(st.sampled_from(sorted({key for keys in EVENTS.values() for key in keys})), st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text(), max_size=2)), max_size=6))
+@given(
+    st.sampled_from(sorted(EVENTS)),
+    st.dictionaries(
+        st.sampled_from(sorted({key for keys in EVENTS.values() for key in keys})),
+        st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text(), max_size=2)),
+        max_size=6,
+    ),
+)
 def test_no_event_breaks_a_line_or_raises(name, fields):
     text = line({**fields, "event": name})
     assert "\n" not in text
@@ -38,7 +51,13 @@ def test_control_characters_of_a_hub_are_made_visible():
 
 
 def test_the_summary_holds_the_numbers_of_the_result():
-    result = {"success": True, "tasks_received": 3, "workflows_generated": 2, "tasks_failed": 1, "tasks": [{"id": "a", "outcome": "generated", "node": "summarize_a"}]}
+    result = {
+        "success": True,
+        "tasks_received": 3,
+        "workflows_generated": 2,
+        "tasks_failed": 1,
+        "tasks": [{"id": "a", "outcome": "generated", "node": "summarize_a"}],
+    }
     text = summary(result, 7, "/tmp/w")
     assert "tasks received  3" in text
     assert "nodes/summarize_a/main.py" in text

@@ -25,7 +25,15 @@ DEAD = {"event": "task_dead_lettered", "task_id": "c", "reason": "no program"}
 
 
 def test_a_run_is_counted():
-    tally = counted(queued("a"), queued("b"), queued("c"), ended("a"), ended("b", "reused"), DEAD, {"event": "queue_resumed", "count": 2})
+    tally = counted(
+        queued("a"),
+        queued("b"),
+        queued("c"),
+        ended("a"),
+        ended("b", "reused"),
+        DEAD,
+        {"event": "queue_resumed", "count": 2},
+    )
     assert tally.counts() == {
         "total_messages": 0, "tasks_received": 3, "tasks_resumed": 2, "workflows_generated": 1, "workflows_reused": 1,
         "tasks_failed": 1, "tasks_pending": 2, "duplicates": 0, "rejected": 0,

@@ -71,7 +71,9 @@ def test_a_registry_that_somebody_edited_is_made_anew(index, tmp_path):
     assert set(listed(tmp_path)) == {"summarize_a", "summarize_b"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 2, "nodes": {}}', '{"schema_version": 1, "nodes": []}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema_version": 2, "nodes": {}}', '{"schema_version": 1, "nodes": []}']
+)
 def test_a_damaged_registry_is_set_aside_and_mended(index, tmp_path, text):
     index.register([record("summarize_a")])
     (tmp_path / "registry.json").write_text(text, encoding="utf-8")
@@ -117,4 +119,6 @@ def test_forgotten_nodes_leave_index_and_registry(index, tmp_path):
 
 def test_lines_of_the_registry_are_strict_json(index, tmp_path):
     index.register([{**record("a"), "title": 'quotes " and \u2028 and ü'}])
-    assert json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))["nodes"]["a"]["title"].startswith("quotes")
+    assert json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))["nodes"]["a"]["title"].startswith(
+        "quotes"
+    )

@@ -1,8 +1,8 @@
 """nodes/ on a real disk: whole or not at all, and never outside."""
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_no_name_leads_out_of_the_folder(store, name):
 
 def test_a_linked_node_is_refused(store, tmp_path):
     store.save("real_one", FILES)
-    os.symlink(tmp_path / "nodes" / "real_one", tmp_path / "nodes" / "linked")
+    (tmp_path / "nodes" / "linked").symlink_to(tmp_path / "nodes" / "real_one")
     with pytest.raises(StoreError, match="symbolic link"):
         store.code("linked")
     assert list(store.names()) == ["real_one"]
@@ -86,14 +86,18 @@ print(count)
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 @pytest.mark.parametrize("step", range(1, 8))
 def test_a_kill_at_any_step_leaves_no_node_or_a_whole_one(tmp_path, step):
-    src = os.path.join(os.path.dirname(__file__), "..", "..", "src")
+    src = str(Path(__file__).resolve().parents[2] / "src")
     subprocess.run([sys.executable, "-c", KILLED.format(src=src), str(tmp_path), str(step)], check=False, timeout=30)
     store = NodeStore(tmp_path / "nodes", tmp_path / "staged")
     found = list(store.names())
     assert found in ([], ["a_node"])
     for name in found:
-        assert sorted(os.listdir(tmp_path / "nodes" / name)) == ["README.md", "main.py", "node.json"]
+        assert sorted(path.name for path in (tmp_path / "nodes" / name).iterdir()) == [
+            "README.md",
+            "main.py",
+            "node.json",
+        ]
     store.clear_staged()
-    assert not (tmp_path / "staged").exists() or not os.listdir(tmp_path / "staged")
+    assert not (tmp_path / "staged").exists() or not list((tmp_path / "staged").iterdir())
     if not found:
         store.save("a_node", FILES)

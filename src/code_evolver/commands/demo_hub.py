@@ -22,7 +22,11 @@ def main(argv: Sequence[str]) -> int:
         "demo-hub", "Run the embedded SignalR hub. It hands its tasks to whoever connects, until each is received."
     )
     made.add_argument("--port", type=int, default=5000, help="0: any free port (default: 5000)")
-    made.add_argument("--tasks", metavar="FILE", help="JSON file: a list of tasks; `none` for an empty hub (default: the twelve of --demo)")
+    made.add_argument(
+        "--tasks",
+        metavar="FILE",
+        help="JSON file: a list of tasks; `none` for an empty hub (default: the twelve of --demo)",
+    )
     made.add_argument("--token", default="", help="what /secure/taskhub wants")
     parsed = made.parse_args(list(argv))
     if parsed.tasks and (code := answer(lambda: ({"tasks": len(_tasks(parsed.tasks))}, ""), as_json=False)):

@@ -10,7 +10,7 @@ Whether a node or program is known already is looked up before (worker), because
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from code_evolver.core.compose import compose
@@ -23,7 +23,7 @@ from code_evolver.core.task_types import TaskType
 REPAIRS = 2
 """Rounds with findings for one tier; most of the gain lies in the first two (research: prior-art 2.7)."""
 PATIENCE_SECONDS = 60.0
-"""A known type goes to the composer when every configured backend has been down for so long."""
+"""A known type goes to the composer when every configured backend has been down for so long (llm.patience_seconds)."""
 RETRY_SECONDS = 5.0
 
 
@@ -48,6 +48,7 @@ class Situation:
     """A model backend is configured."""
     down_seconds: float | None = None
     """For how long no backend has answered; None while one does."""
+    patience_seconds: float = PATIENCE_SECONDS
     program: Program | None = None
     model_code_may_run: bool = True
     """False at level guarded without the setting `isolation: guarded`."""
@@ -105,7 +106,8 @@ class Said:
 class Trouble:
     """No usable answer came."""
 
-    kind: Literal["unavailable", "refused", "truncated", "budget"]
+    kind: Literal["unavailable", "refused", "truncated", "budget", "late"]
+    """late: the time that the task may keep models busy has run out."""
     reason: str
     code: str
     wait: float = RETRY_SECONDS
@@ -151,6 +153,9 @@ class Generated:
     title: str = ""
     description: str = ""
     drafts: tuple[Draft, ...] = ()
+    prompt: str = ""
+    """What the model was asked, and what it said; "" where no model was."""
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,22 +216,35 @@ def _copy(program: Program, drafts: list[Draft]) -> Generator[Step, Any, Generat
 
 def _ask_models(situation: Situation, drafts: list[Draft]) -> Generator[Step, Any, Ending | Trouble]:
     """Go through the tiers. Trouble: no program, but the composer may be asked."""
-    worst = Trouble("refused", "no model wrote a program that passes the proof", "not_proven")
+    troubles: list[Trouble] = []
     for tier in situation.tiers:
         outcome = yield from _ask_tier(tier, situation.tools, drafts)
         if not isinstance(outcome, Trouble):
             return outcome
-        if outcome.kind == "unavailable" and not _past_patience(situation):
-            return Deferred(outcome.wait, outcome.reason, failure=False)
-        if outcome.code != "not_proven":
-            worst = outcome
-        if outcome.kind == "budget":
+        troubles.append(outcome)
+        if outcome.kind in ("budget", "late"):
             break
-    return worst
+    waiting = _worth_waiting(situation, troubles)
+    if waiting:
+        return Deferred(waiting.wait, waiting.reason, failure=False)
+    telling = [trouble for trouble in troubles if trouble.code != "not_proven"]
+    return telling[-1] if telling else troubles[-1]
 
 
-def _past_patience(situation: Situation) -> bool:
-    return situation.row is not None and (situation.down_seconds or 0.0) >= PATIENCE_SECONDS
+def _worth_waiting(situation: Situation, troubles: Sequence[Trouble]) -> Trouble | None:
+    """Give what to wait for: a tier that was not there, unless the task can end without it.
+
+    A tier that has spent its rounds would spend them again at every return; a known type waits for as long as the patience
+    lasts, and only where no other tier was there either.
+    """
+    ended = any(trouble.code == "not_proven" or trouble.kind in ("budget", "late") for trouble in troubles)
+    away = next((trouble for trouble in troubles if trouble.kind == "unavailable"), None)
+    if ended or away is None:
+        return None
+    if situation.row is None:
+        return away
+    all_away = all(trouble.kind == "unavailable" for trouble in troubles)
+    return away if all_away and (situation.down_seconds or 0.0) < situation.patience_seconds else None
 
 
 def _ask_tier(tier: str, tools: Sequence[str], drafts: list[Draft]) -> Generator[Step, Any, Ending | Trouble]:
@@ -252,7 +270,7 @@ def _with_attempts(ending: Generated | Deferred, drafts: Sequence[Draft], plan: 
     if isinstance(ending, Deferred):
         return ending
     generator = {**ending.generator, "attempts": len(drafts) + 1}
-    return Generated(ending.code, ending.proof, generator, plan.title, plan.description, tuple(drafts))
+    return replace(ending, generator=generator, title=plan.title, description=plan.description, drafts=tuple(drafts))
 
 
 def _plan(tier: str) -> Generator[Step, Any, Plan | Trouble]:
@@ -274,7 +292,8 @@ def _judge_answer(said: Said, planned: tuple[str, ...]) -> Generator[Step, Any, 
         if proof.broken:
             return Deferred(RETRY_SECONDS, proof.broken, failure=True)
         if not proof.findings:
-            return Generated(code, proof, {"kind": "model", "backend": said.backend, "model": said.model})
+            made = {"kind": "model", "backend": said.backend, "model": said.model}
+            return Generated(code, proof, made, prompt=said.prompt, answer=said.text)
         findings = proof.findings
     return Draft((code or b"").decode("utf-8", "replace"), findings, generator, said.prompt, said.text)
 

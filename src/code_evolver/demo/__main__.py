@@ -6,8 +6,6 @@ import sys
 from code_evolver.demo.hub import DemoHub
 from code_evolver.demo.samples import COUNT, MESSAGES
 
-_LOOK_SECONDS = 0.02
-
 
 async def _serve() -> None:
     async with DemoHub() as hub:
@@ -20,8 +18,7 @@ async def _serve() -> None:
 
 async def _hand_out(hub: DemoHub) -> None:
     """Call each message on the client as soon as one is there, and wait until it says that all is stored."""
-    while not hub.ready():
-        await asyncio.sleep(_LOOK_SECONDS)
+    await hub.wait_for_clients(1)
     for message in MESSAGES:
         await hub.ask(*message)
 

@@ -301,7 +301,9 @@ def _entry(row: Sequence[Any] | None) -> Entry | None:
         return None
     *texts, covers, title, rating = row
     name, node_key, program_key, task_type, source_task, sha256, generator = texts
-    return Entry(name, node_key, program_key, task_type, source_task, sha256, generator, json.loads(covers), title, rating)
+    return Entry(
+        name, node_key, program_key, task_type, source_task, sha256, generator, json.loads(covers), title, rating
+    )
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -3,7 +3,8 @@
 import json
 import selectors
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ MOST_STUCK = 2
 BACKLOG = 1 << 20
 """Bytes of answers that may wait for a child before we stop reading from it."""
 PIECE = 65536
+AHEAD = 2
+"""So many workers run while one is served: a second core has work, and no more of them compete with it."""
 
 
 @dataclass(slots=True)
@@ -55,11 +58,17 @@ class _Session:
             b"O": self._on_stdout, b"E": self._on_stderr, b"C": self._on_calls, b"X": self._on_end,
         }  # fmt: skip
 
-    def run(self, code: bytes, data: bytes) -> None:
-        """Run to the end; `progress.stopped` says if a limit was met."""
+    def start(self, code: bytes, data: bytes) -> None:
+        """Send program and input, as much of them as the worker's socket takes at once: it may begin before `run` serves it."""
         self._out += frame(b"P", code) + frame(b"I", data)
-        self._deadline = time.monotonic() + self._limits.wall
         self._channel.sock.settimeout(0)
+        with suppress(OSError):  # full, or gone: `run` sees to either
+            while self._out:
+                del self._out[: self._channel.sock.send(memoryview(self._out)[:PIECE].tobytes())]
+
+    def run(self) -> None:
+        """Serve it to the end; `progress.stopped` says if a limit was met."""
+        self._deadline = time.monotonic() + self._limits.wall
         try:
             with selectors.DefaultSelector() as selector:
                 self._loop(selector)
@@ -209,23 +218,38 @@ class ChildTrials:
         if self._tagged:
             tools = [*tools, *(name for tag in tags_of(code) for name in self._tagged.get(tag, ()))]
         modules = sorted(imports_of(code) & self._loadable)
-        runs: list[Run] = []
+        held = Trial("guarded", "", [])
         try:
             with self._nursery(len(cases), modules, limits, tools, stub=answer is None) as nursery:
-                for number, case in enumerate(cases):
-                    if sum(run.stopped_by in {"wall", "cpu"} for run in runs) >= MOST_STUCK:
-                        runs.append(
-                            replace(runs[-1], case=case.name, stdout=b"", stderr=NOT_RUN, calls=(), seconds=0.0)
-                        )
-                        continue
-                    found, detail = _describe(nursery.lockdown_of(number))
-                    level = self._same_level(number, level, found)
-                    runs.append(_one(nursery, number, code, case, _Session(
-                        nursery.workers[number], limits, tools, _failing(answer, case.failing) if answer else _stubs(case),
-                    )))  # fmt: skip
+                sessions = [
+                    _Session(channel, limits, tools, _failing(answer, case.failing) if answer else _stubs(case))
+                    for channel, case in zip(nursery.workers, cases, strict=True)
+                ]
+                for held in self._serve(nursery, sessions, code, cases):
+                    pass
         except ChildLost as lost:
-            return Trial(level, detail, runs, failed=lost.message)
-        return Trial(level, detail, runs)
+            return replace(held, failed=lost.message)
+        return held
+
+    def _serve(
+        self, nursery: Nursery, sessions: Sequence[_Session], code: bytes, cases: Sequence[Case]
+    ) -> Iterator[Trial]:
+        """Run one case after the other, the next ones already begun; give what is known after each."""
+        runs: list[Run] = []
+        level: Level = "guarded"
+        detail, begun = "", 0
+        for number, case in enumerate(cases):
+            if sum(run.stopped_by in {"wall", "cpu"} for run in runs) >= MOST_STUCK:
+                runs.append(replace(runs[-1], case=case.name, stdout=b"", stderr=NOT_RUN, calls=(), seconds=0.0))
+                continue
+            for ahead in range(begun, min(number + 1 + AHEAD, len(cases))):
+                found, detail = _describe(nursery.lockdown_of(ahead))
+                level = self._same_level(ahead, level, found)
+                sessions[ahead].start(code, cases[ahead].input)
+                begun = ahead + 1
+            runs.append(_one(nursery, number, case, sessions[number]))
+            yield Trial(level, detail, runs)
+        yield Trial(level, detail, runs)
 
     def _same_level(self, number: int, before: Level, now: Level) -> Level:
         """Refuse a worker that is less shut in than this machine can."""
@@ -238,9 +262,9 @@ class ChildTrials:
 NOT_RUN = f"not run: {MOST_STUCK} cases before it met a time limit"
 
 
-def _one(nursery: Nursery, number: int, code: bytes, case: Case, session: _Session) -> Run:
+def _one(nursery: Nursery, number: int, case: Case, session: _Session) -> Run:
     began = time.monotonic()
-    session.run(code, case.input)
+    session.run()
     progress = session.progress
     end = nursery.end(number, kill=bool(progress.stopped))
     stopped = progress.stopped or _why(end, session)

@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from code_evolver.core.english.answers import check_answer
 from code_evolver.core.english.reading import Reading, read
 from code_evolver.core.errors import InputError, ModelError
 from code_evolver.core.settings import Layer, defaults_differ, from_json, resolve
+from code_evolver.core.strict_json import show
 from code_evolver.edges import stdio
 from code_evolver.edges.workspace import Workspace
 from code_evolver.executables import signalr_hub_connector
@@ -23,22 +26,34 @@ stdin: plain English, or {"request": "…"} · --dry-run: print the settings wit
 ALWAYS = ("hub_url", "hub_name", "duration_seconds", "auto_generate_workflows", "output_file")
 
 
-def understand(request: str) -> tuple[dict[str, Any], str, list[str]]:
-    """Give (settings, parsed_by, notes). Raises InputError that quotes what was not understood."""
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a request means."""
+
+    settings: Mapping[str, Any]
+    said: frozenset[str]
+    """Settings that the words name; the others are defaults, which the environment or config.yaml may change."""
+    parsed_by: str
+    notes: tuple[str, ...]
+
+
+def understand(request: str) -> Understood:
+    """Read a request by rules, and ask a model where they are not sure. Raises InputError that quotes the words."""
     reading = read(request)
     if not reading.unsure:
-        return dict(reading.settings), "rules", list(reading.notes)
+        return Understood(reading.settings, reading.said, "rules", reading.notes)
     answer = asyncio.run(_ask_model(request))
     if answer is None:
         first = reading.unsure[0]
-        raise InputError(f"{first.why} (in: {first.words!r})", first.hint, code="not_understood")
-    settings = {**reading.settings, **check_answer(request, answer)}
-    return settings, "llm", [*reading.notes, *_doubts(reading)]
+        raise InputError(f"{show(first.words)} was not understood: {first.why}", first.hint, code="not_understood")
+    checked = check_answer(request, answer)
+    notes = (*reading.notes, *_doubts(reading))
+    return Understood({**reading.settings, **checked}, reading.said | checked.keys(), "llm", notes)
 
 
 def _doubts(reading: Reading) -> list[str]:
     return [
-        f"The rules were not sure of {doubt.words!r}: {doubt.why} A model read it; check the settings."
+        f"The rules were not sure of {show(doubt.words)}: {doubt.why} A model read it; check the settings."
         for doubt in reading.unsure
     ]
 
@@ -63,7 +78,7 @@ def _quiet(_name: str, **_fields: Any) -> None:
     """Reading a request is not part of a run: it has no events."""
 
 
-def config_of(settings: dict[str, Any]) -> dict[str, Any]:
+def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Give what --dry-run prints: five settings always, others where they differ from their default."""
     resolved = resolve(from_json({key: value for key, value in settings.items() if value is not None})).settings
     return {**{key: settings.get(key, getattr(resolved, key)) for key in ALWAYS}, **{
@@ -81,17 +96,16 @@ def main(argv: list[str] | None = None) -> None:
     def run(given: dict[str, Any]) -> stdio.Result:
         if options is None:
             raise InputError(f"The arguments {arguments} are not understood.", USAGE.splitlines()[0])
-        settings, parsed_by, notes = understand(given["request"])
-        config = config_of(settings)
+        found = understand(given["request"])
+        config = config_of(found.settings)
+        reading = {"config": config, "parsed_by": found.parsed_by, "notes": list(found.notes)}
         if options["dry_run"]:
-            return {"config": config, "parsed_by": parsed_by, "notes": notes}
-        chosen = {key: value for key, value in config.items() if value is not None}
+            return reading
+        chosen = {key: value for key, value in config.items() if value is not None or key in found.said}
         if options["workspace"]:
             chosen["workspace"] = options["workspace"]
         finished = signalr_hub_connector.run(chosen)
-        return stdio.Finished(
-            {**finished.document, "config": config, "parsed_by": parsed_by, "notes": notes}, finished.exit_code
-        )
+        return stdio.Finished({**finished.document, **reading}, finished.exit_code)
 
     leave_at_once(stdio.serve(run, usage=USAGE, read=stdio.read_text_input))
 

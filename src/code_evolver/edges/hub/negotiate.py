@@ -89,7 +89,7 @@ async def _request(method: str, url: str, place: _Place, settings: HubSettings, 
     seconds = settings.connect_timeout_seconds
     try:
         async with (
-            asyncio.timeout(seconds),
+            asyncio.timeout(seconds + 1),  # against dripping; later than httpx's own, after which it cleans up
             httpx.AsyncClient(
                 verify=trust.tls_context(settings.ca_file) if secure else False,
                 timeout=seconds, cookies=cookies, follow_redirects=False,

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from code_evolver.core.errors import StoreError
@@ -31,13 +31,12 @@ def open_file(path: Path, options: Options, owner: str = "") -> tuple[sqlite3.Co
         why = _what_is_wrong(path)
         if why:
             notices.append(_replace(path, why, options))
-        db = _connect(path, options)
-        try:
+        with ExitStack() as undo:
+            db = _connect(path, options)
+            undo.callback(db.close)
             _prepare(db, path, options, notices)
             note(db, "owner", owner)
-        except BaseException:
-            db.close()
-            raise
+            undo.pop_all()
     except FOREIGN_ERRORS as error:
         raise mapped(error, path) from error
     return db, notices
