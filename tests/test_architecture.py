@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "stopping": (),
     "requests": ("core", "ports", "edges"),
     "shelf": ("core", "ports", "edges", "worker", "proof"),
-    "assembly": (*WORK, "edges", "proof", "shelf", "prompting", "configuration"),
+    "assembly": (*WORK, "edges", "proof", "shelf", "prompting", "configuration", "secrets_of"),
     "connector": ASSEMBLED,
     "host": (*ASSEMBLED,),
     "executables": (*ASSEMBLED, "connector", "executables"),

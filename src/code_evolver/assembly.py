@@ -17,6 +17,7 @@ from code_evolver.core.hub_address import public_url
 from code_evolver.core.llm_config import LlmConfig, combine, from_environment, read_config
 from code_evolver.core.manifest import Manifest
 from code_evolver.core.prompt import Example
+from code_evolver.core.redact import Redactor
 from code_evolver.core.session import HubSettings
 from code_evolver.core.settings import Layer, Resolved, Settings
 from code_evolver.core.task import Task
@@ -26,6 +27,7 @@ from code_evolver.edges.manifests import load_manifests
 from code_evolver.edges.node_index import NodeIndex
 from code_evolver.edges.nodes import NodeStore
 from code_evolver.edges.output_file import OutputFile
+from code_evolver.edges.prompt_files import PromptFiles
 from code_evolver.edges.queue_sqlite import SqliteQueue
 from code_evolver.edges.tool_http import HttpTools, servers
 from code_evolver.edges.tool_process import ProcessTools
@@ -34,8 +36,9 @@ from code_evolver.edges.trial import ChildTrials
 from code_evolver.edges.workspace import Workspace, hold
 from code_evolver.ports import Answer, Call, Emit, Received
 from code_evolver.prompting import RouterPrompts, callable_tools
+from code_evolver.secrets_of import secrets_of
 from code_evolver.shelf import NodeShelf
-from code_evolver.worker import Policy, Worker
+from code_evolver.worker import KeepPrompts, Policy, Worker
 
 Receive = Callable[[Sequence[Received]], Awaitable[Sequence[Mapping[str, Any] | None]]]
 
@@ -74,7 +77,10 @@ class Parts:
 
     async def model_answers(self) -> bool:
         """Say whether a model backend is configured and answers now."""
-        return self.models.configured and any(status == "ok" for _, status, _, _ in await self.models.check_backend())
+        rows = await self.models.check_backend()
+        return self.models.configured and any(
+            what.endswith(" answer") and status == "ok" for what, status, _, _ in rows
+        )
 
 
 @asynccontextmanager
@@ -128,16 +134,27 @@ async def _construct(
         models,
         RouterPrompts(manifests, examples_from(index, nodes)),
         emit_and_wake,
-        policy_of(settings, trials, tools),
+        replace(
+            policy_of(settings, trials, tools, models.config),
+            keep_prompts=prompt_files(resolved, models.config, workspace.state / "prompts", emit),
+        ),
     )
     return Parts(settings, workspace, queue, index, shelf, trials, models, worker, emit, ended)
 
 
-def policy_of(settings: Settings, trials: ChildTrials, tools: frozenset[str]) -> Policy:
+def prompt_files(resolved: Resolved, config: LlmConfig, folder: Path, emit: Emit) -> KeepPrompts | None:
+    """Give where prompts and answers of accepted programs are kept; None: they are not."""
+    if not (resolved.settings.keep_prompts or config.keep_prompts):
+        return None
+    return PromptFiles(folder, Redactor(secrets_of(resolved)).clean, emit).keep
+
+
+def policy_of(settings: Settings, trials: ChildTrials, tools: frozenset[str], config: LlmConfig) -> Policy:
     """Say what the settings and this machine allow."""
     allowed = settings.isolation == "guarded" or trials.level()[0] == "isolated"
     return Policy(
         model_per=settings.model_per, model_code_may_run=allowed, models_off=settings.llm == "off", tools=tuple(sorted(tools)),
+        patience_seconds=config.patience_seconds, task_seconds=config.task_seconds,
     )  # fmt: skip
 
 

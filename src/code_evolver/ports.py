@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from code_evolver.core.budget import Account
 from code_evolver.core.question import Ask, Reply, Usage
 from code_evolver.core.task import Put, Refusal, Task
 from code_evolver.core.trials import Answer, Answerer, Call, Case, Run, StopReason, Trial
@@ -73,7 +74,7 @@ class End:
     drafts: Sequence[Mapping[str, Any]] = ()
     """For a failure: each draft {"code", "findings", "generator", "prompt"?, "answer"?}."""
     usage: Mapping[str, float] = field(default_factory=dict)
-    """tokens_in, tokens_out, llm_seconds, llm_calls, repairs."""
+    """tokens_in, tokens_out, llm_seconds, llm_load_seconds, llm_calls, repairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,10 @@ class Models(Protocol):
     @property
     def configured(self) -> bool:
         """False: no backend at all; every ask raises ModelUnavailable with the hint how to set one."""
+
+    @property
+    def spent(self) -> Account:
+        """What has been asked so far has cost, answers that were of no use included."""
 
     def tiers_above(self, tier: str) -> Sequence[str]:
         """Give the stronger tiers that have a model, nearest first."""

@@ -1,6 +1,7 @@
 """Tells the hub each outcome, at least once: reports are stored with the task's end and sent until the hub has answered."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,23 +24,28 @@ class Reporter:
         self._invoke = invoke
         self._method = method
         self._emit = emit
+        self._unsent = False
 
     async def run(self, wake: asyncio.Event, *, pause: float = 1.0) -> None:
-        """Send for ever; cancel it to stop."""
+        """Send for ever; cancel it to stop. What the hub did not take is sent again after `pause` seconds, not sooner."""
         while True:
             wake.clear()
-            if not await self.send_waiting():
-                try:
-                    await asyncio.wait_for(wake.wait(), pause)
-                except TimeoutError:
-                    continue
+            if await self.send_waiting():
+                continue
+            if self._unsent:
+                await asyncio.sleep(pause)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), pause)
 
     async def send_waiting(self) -> bool:
         """Send up to 50 waiting reports; say whether any was settled."""
         waiting = await self._queue.reports(_BATCH)
+        self._unsent = False
         if not waiting:
             return False
         told = await asyncio.gather(*(self._send(report) for report in waiting))
+        self._unsent = any(end != "answered" for end in told)
         done = [report.key for report, end in zip(waiting, told, strict=True) if end == "answered"]
         wrong = [report.key for report, end in zip(waiting, told, strict=True) if end == "error"]
         if done:

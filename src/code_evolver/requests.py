@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from code_evolver.core.errors import InputError
+from code_evolver.core.errors import CodeEvolverError, InputError
 from code_evolver.edges.workspace import Workspace, answer_request, take_requests
 from code_evolver.ports import Emit
 
@@ -38,17 +38,21 @@ async def serve_requests(
     """Carry out requests for ever; cancel it to stop."""
     while True:
         for request in take_requests(workspace):
-            try:
-                answer = await carry_out(request.body, queue)
-            except (InputError, ValueError, TypeError) as error:
-                fault = (
-                    error
-                    if isinstance(error, InputError)
-                    else InputError(f"The request is malformed: {error}", "Send it again.")
-                )
-                answer = {"success": False, "error": fault.describe()}
+            answer = await _answer(request.body, queue)
             if answer.get("retried"):
                 emit("queue_resumed", count=answer["retried"])
                 wake()
-            answer_request(workspace, request.id, answer)
+            try:
+                answer_request(workspace, request.id, answer)
+            except CodeEvolverError as error:  # a full disk: the command stops waiting by itself, the run goes on
+                emit("notice", message=f"A command got no answer: {error.message}")
         await asyncio.sleep(pause)
+
+
+async def _answer(body: Mapping[str, Any], queue: Changeable) -> dict[str, Any]:
+    try:
+        return await carry_out(body, queue)
+    except CodeEvolverError as error:
+        return {"success": False, "error": error.describe()}
+    except (ValueError, TypeError) as error:
+        return {"success": False, "error": InputError(f"The request is malformed: {error}", "Send it again.").describe()}

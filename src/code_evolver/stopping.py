@@ -6,14 +6,22 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 LAUNCHED = "CODE_EVOLVER_LAUNCHED"
 """Set by the launcher: stdin then holds one line of settings, and stays open; "stop" lines follow, its end means drain."""
+_LAST_RESORT_SECONDS = 0.85
+"""A second request ends the process within 1 s, whatever is under way: past this it ends without a result."""
+_INTERRUPTED = 130
 
 
 class StopRequest:
-    """Counts what asks for a stop. `drain` is set by the first, `now` by the second request."""
+    """Counts what asks for a stop. `drain` is set by the first, `now` by the second request that came the same way.
+
+    A service manager signals every process of a group, and the launcher passes its own signal on: that is one request by
+    two ways, and must drain.
+    """
 
     def __init__(self) -> None:
         """Make it within a running loop."""
@@ -21,19 +29,20 @@ class StopRequest:
         self.drain = asyncio.Event()
         self.now = asyncio.Event()
         self.reason = ""
+        self._asked: Counter[str] = Counter()
 
-    def ask(self, reason: str) -> None:
+    def ask(self, reason: str, way: str = "signal") -> None:
         """Ask once more. Call it from the loop's thread."""
-        if self.drain.is_set():
+        self._asked[way] += 1
+        self.ask_once(reason)
+        if self._asked[way] > 1:
             self.now.set()
-        else:
-            self.reason = reason
-            self.drain.set()
 
     def ask_once(self, reason: str) -> None:
-        """Ask to drain; a second time it changes nothing (the duration, the end of the launcher's pipe)."""
+        """Ask to drain; a second time it changes nothing (the end of the launcher's pipe, a closed terminal)."""
         if not self.drain.is_set():
-            self.ask(reason)
+            self.reason = reason
+            self.drain.set()
 
     def from_thread(self, call: Callable[[str], None], reason: str) -> None:
         """Do the same from another thread or a signal handler."""
@@ -47,22 +56,37 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     handler = _Handler(stop)
-    before = {number: signal.signal(number, handler) for number in numbers}
+    for number in numbers:
+        if signal.Signals(number).name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:  # nohup: stay
+            signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        handler.over = True  # it stays: a late signal must not keep the result from being printed
 
 
 class _Handler:
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
+        self.over = False
+        self._count = 0
 
     def __call__(self, number: int, _frame: object) -> None:
         name = signal.Signals(number).name
-        ask = self._stop.ask_once if name == "SIGHUP" else self._stop.ask
-        self._stop.from_thread(ask, name)
+        if name == "SIGHUP":
+            self._stop.from_thread(self._stop.ask_once, name)
+            return
+        self._count += 1
+        if self._count == 2 and not self.over:
+            end_soon()
+        self._stop.from_thread(self._stop.ask, name)
+
+
+def end_soon(seconds: float = _LAST_RESORT_SECONDS) -> None:
+    """End the process in so many seconds, whatever hangs by then: what was accepted is on disk. Made for a second request."""
+    timer = threading.Timer(seconds, os._exit, (_INTERRUPTED,))
+    timer.daemon = True
+    timer.start()
 
 
 def watch_launcher(stop: StopRequest, fd: int = 0) -> None:
@@ -72,11 +96,19 @@ def watch_launcher(stop: StopRequest, fd: int = 0) -> None:
 
 
 def _read_requests(stop: StopRequest, fd: int) -> None:
+    asked = 0
     with contextlib.suppress(OSError):
         while data := os.read(fd, 1024):
             for _ in range(data.count(b"stop")):
-                stop.from_thread(stop.ask, "launcher")
+                asked += 1
+                if asked == 2:
+                    end_soon()
+                stop.from_thread(_ask_of_launcher(stop), "launcher")
     stop.from_thread(stop.ask_once, "launcher gone")
+
+
+def _ask_of_launcher(stop: StopRequest) -> Callable[[str], None]:
+    return lambda reason: stop.ask(reason, way="launcher")
 
 
 def launched() -> bool:

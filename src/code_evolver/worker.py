@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from code_evolver.core.budget import Account
 from code_evolver.core.errors import BudgetSpent, DiskFull, ModelError, ModelTruncated, ModelUnavailable, StoreError
 from code_evolver.core.journey import (
+    PATIENCE_SECONDS,
     RETRY_SECONDS,
     AskCode,
     AskPlan,
@@ -32,10 +34,12 @@ from code_evolver.core.journey import (
 from code_evolver.core.shape import node_key, program_key
 from code_evolver.core.task import Task
 from code_evolver.core.task_types import TaskType, known
-from code_evolver.ports import Ask, Emit, End, Lease, Models, Queue, Reply
+from code_evolver.ports import Ask, Emit, End, Lease, Models, Queue
 
 LINGER_SECONDS = 0.05
 STARTS_LIMIT = 10
+KeepPrompts = Callable[[str, str, Generated], None]
+"""Keep what models were asked and said for (node, task id, program with its drafts). Blocking, never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,12 @@ class Policy:
     max_failures: int = 5
     model_code_may_run: bool = True
     models_off: bool = False
-    keep_prompts: bool = True
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long a known type waits for models that are down before it is composed."""
+    task_seconds: float = 3600.0
+    """How long one task may keep models busy, everything that is asked again included."""
+    keep_prompts: KeepPrompts | None = None
+    """Where what led to an accepted program is put; None: nowhere."""
     tools: tuple[str, ...] = ()
 
 
@@ -114,6 +123,7 @@ class Worker:
         self._clock = clock
         self._ends: list[tuple[End, Mapping[str, Any]]] = []
         self._usage: dict[str, float] = {}
+        self._until = 0.0
         self._unflushed_since = 0.0
 
     async def run(self, feed: "asyncio.Queue[Lease]") -> None:
@@ -161,6 +171,7 @@ class Worker:
                 self._end_known(lease, found)
                 return
         self._usage = {}
+        self._until = self._clock() + self._policy.task_seconds
         try:
             await self._generate(lease, row, keys)
         except DiskFull as error:
@@ -200,6 +211,7 @@ class Worker:
             tiers=("general", *self._models.tiers_above("general")) if use else (),
             configured=self._models.configured,
             down_seconds=None if down is None else self._clock() - down,
+            patience_seconds=self._policy.patience_seconds,
             program=program,
             model_code_may_run=self._policy.model_code_may_run,
             tools=self._policy.tools,
@@ -233,22 +245,25 @@ class Worker:
                 return None
 
     async def _ask(self, ask: Ask) -> Said | Trouble:
+        before = self._models.spent
         try:
-            reply = await self._models.ask(ask)
+            if self._clock() >= self._until:
+                return self._late("nothing more is asked")
+            reply = await self._models.ask(replace(ask, until=self._until))
         except ModelError as error:
-            return _trouble(error)
-        self._account(reply)
-        prompt = f"{ask.system}\n\n{ask.user}" if self._policy.keep_prompts else ""
-        return Said(reply.text, reply.backend, reply.model, prompt)
+            is_late = isinstance(error, ModelUnavailable) and self._clock() >= self._until - 1.0
+            return self._late(error.message) if is_late else _trouble(error)
+        finally:
+            self._account(before, self._models.spent)
+        return Said(reply.text, reply.backend, reply.model, f"{ask.system}\n\n{ask.user}")
 
-    def _account(self, reply: Reply) -> None:
-        used = reply.usage
-        for key, value in (
-            ("llm_calls", 1),
-            ("llm_seconds", used.seconds),
-            ("tokens_in", used.tokens_in or 0),
-            ("tokens_out", used.tokens_out or 0),
-        ):
+    def _late(self, last: str) -> Trouble:
+        message = f"The {self._policy.task_seconds:g} s that one task may keep models busy have run out; last: {last}"
+        return Trouble("late", message, "llm_late")
+
+    def _account(self, before: Account, after: Account) -> None:
+        """Add what was spent in between: answers that were of no use cost as well."""
+        for key, value in (after - before).items():
             self._usage[key] = self._usage.get(key, 0) + value
 
     async def _keep(self, lease: Lease, row: TaskType | None, keys: tuple[str, str], made: Generated) -> None:
@@ -262,6 +277,8 @@ class Worker:
         if kind == "copy":
             self._emit("workflow_copied", task_id=lease.task.id, node_id=name, of=made.generator["of"])
         self._emit("workflow_saved", task_id=lease.task.id, node_id=name, path=path)
+        if self._policy.keep_prompts and kind == "model":
+            await asyncio.to_thread(self._policy.keep_prompts, name, lease.task.id, made)
         self._add(End(lease, "generated", node=name, usage=dict(self._usage)))
         await self.flush()
 

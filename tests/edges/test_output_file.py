@@ -220,3 +220,13 @@ def test_memory_does_not_grow_with_the_number_of_tasks(place, clock):
     output.close()
     assert place[0].stat().st_size > 8_000_000
     assert peak < 3_000_000
+
+
+def test_numbers_and_letters_that_json_has_not_are_written_as_valid_json(tmp_path):
+    output = OutputFile.open(tmp_path / "tasks.json", tmp_path)
+    output.add([{"id": "a", "score": [float("inf"), {"x": float("nan")}], "name": "half \ud800"}])
+    output.close()
+    data = (tmp_path / "tasks.json").read_bytes()
+    assert b"NaN" not in data
+    assert b"Infinity" not in data
+    assert json.loads(data) == [{"id": "a", "score": [None, {"x": None}], "name": "half \ud800"}]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from code_evolver.core.budget import Account
 from code_evolver.core.errors import ModelRefused, ModelUnavailable, NodeError, ToolError, UnknownTool
 from code_evolver.core.manifest import Executable, Manifest
 from code_evolver.edges.manifests import load_manifests
@@ -25,6 +26,8 @@ class ScriptedModels:
 
     def __init__(self, answer=lambda ask: "an answer", configured=True):
         self.answer, self.configured, self.asked, self.running, self.most = answer, configured, [], 0, 0
+
+    spent = Account()
 
     def tiers_above(self, tier):
         return ()

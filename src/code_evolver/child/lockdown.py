@@ -153,24 +153,38 @@ def limit(limits: Mapping[str, Any]) -> list[str]:
     return refused
 
 
-def seal(kernel: Kernel) -> None:
-    """Switch the filter on. Raises OSError or KeyError where this machine has none."""
+def own_filter() -> bytes:
+    """Build this machine's filter. Raises KeyError where there is none."""
     if sys.maxsize < 2**32:
         raise KeyError("32 bit")
-    program = seccomp_filter(os.uname().machine)
+    return seccomp_filter(os.uname().machine)
+
+
+def prepare() -> tuple[Kernel | None, bytes]:
+    """Build what every worker needs once, before the forks: the kernel's interfaces and the filter (b"": build it later)."""
+    try:
+        return (Kernel() if sys.platform == "linux" else None), own_filter()
+    except (OSError, ImportError, AttributeError, KeyError):
+        return None, b""
+
+
+def seal(kernel: Kernel, program: bytes = b"") -> None:
+    """Switch the filter on. Raises OSError or KeyError where this machine has none."""
+    program = program or own_filter()
     ctypes = kernel.ctypes
     buffer = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     kernel.prctl(PR_SET_SECCOMP, 2, head)
 
 
-def shut_in(limits: Mapping[str, Any], *, want_seal: bool) -> dict[str, Any]:
+def shut_in(
+    limits: Mapping[str, Any], *, want_seal: bool, kernel: Kernel | None = None, program: bytes = b""
+) -> dict[str, Any]:
     """Do all of it, in the one order that works; give {"seccomp", "landlock", "missing"} for the parent to judge."""
     report: dict[str, Any] = {"seccomp": False, "landlock": 0, "missing": []}
-    kernel = None
     if sys.platform == "linux":
         try:
-            kernel = Kernel()
+            kernel = kernel or Kernel()
             kernel.prctl(PR_SET_DUMPABLE, 0)
             kernel.prctl(PR_SET_NO_NEW_PRIVS, 1)
             report["landlock"] = landlock(kernel)
@@ -178,11 +192,12 @@ def shut_in(limits: Mapping[str, Any], *, want_seal: bool) -> dict[str, Any]:
             kernel = None
             report["missing"].append(f"no_new_privs ({error})")
     else:
+        kernel = None
         report["missing"].append(f"no kernel filter on {sys.platform}")
     report["missing"] += limit(limits)
     if kernel is not None and want_seal:
         try:
-            seal(kernel)
+            seal(kernel, program)
             report["seccomp"] = True
         except (OSError, KeyError) as error:
             report["missing"].append(f"seccomp ({error})")

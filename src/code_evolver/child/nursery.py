@@ -9,6 +9,7 @@ worker   → R lockdown report ← P program  ← I input  → C calls ← A ans
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -225,7 +226,9 @@ class Worker:
         return exit_code
 
 
-def become_worker(channel: int, settings: Mapping[str, Any], lockdown: Any, runtime: Any, nursery: int) -> NoReturn:
+def become_worker(
+    channel: int, settings: Mapping[str, Any], lockdown: Any, runtime: Any, nursery: int, prepared: Any
+) -> NoReturn:
     """Close everything but the one channel, shut in, report, serve."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
@@ -233,9 +236,10 @@ def become_worker(channel: int, settings: Mapping[str, Any], lockdown: Any, runt
     if channel != KEPT:
         os.dup2(channel, KEPT)  # may be where `null` was: so it comes second
     os.closerange(KEPT + 1, 65536)
+    kernel, program = prepared
     if sys.platform == "linux":
-        lockdown.die_with_parent(lockdown.Kernel(), nursery)
-    report = lockdown.shut_in(settings["limits"], want_seal=settings["seal"])
+        lockdown.die_with_parent(kernel or lockdown.Kernel(), nursery)
+    report = lockdown.shut_in(settings["limits"], want_seal=settings["seal"], kernel=kernel, program=program)
     send(KEPT, b"R", report)
     Worker(KEPT, settings, runtime).serve()
 
@@ -278,11 +282,12 @@ def main(lockdown: Any, runtime: Any) -> None:
     if sys.platform == "linux":
         lockdown.die_with_parent(lockdown.Kernel(), settings["parent"])
     load_modules(settings["modules"])
-    nursery, pids = os.getpid(), []
+    nursery, pids, prepared = os.getpid(), [], lockdown.prepare()
+    gc.freeze()  # a collection in a worker would touch, and so copy, every page that it shares with this process
     for channel in settings["channels"]:
         pid = os.fork()
         if not pid:
-            become_worker(channel, settings, lockdown, runtime, nursery)
+            become_worker(channel, settings, lockdown, runtime, nursery, prepared)
         pids.append(pid)
     for channel in settings["channels"]:
         os.close(channel)

@@ -15,6 +15,7 @@ from typing import Any
 
 from code_evolver.core import budget, tiers
 from code_evolver.core.dialects.wire import Answer, Capability, Failure, Request, SchemaLevel
+from code_evolver.core.errors import BudgetSpent
 from code_evolver.core.llm_config import ModelRef
 from code_evolver.core.llm_trouble import error_of, nothing_configured
 from code_evolver.core.model_desk import Desk, Got, Pause, Send, Step, Tell
@@ -51,6 +52,9 @@ class _Try:
     broken: bool = False
     """The connection has just broken."""
     usage: Usage = field(default_factory=Usage)
+    """Of every answer of this turn."""
+    last: Usage = field(default_factory=Usage)
+    """Of the last answer alone, for its event."""
 
 
 def asking(ask: Ask, desk: Desk) -> Asking:
@@ -82,7 +86,7 @@ def asking(ask: Ask, desk: Desk) -> Asking:
 def _ask_model(turn: _Try, desk: Desk) -> Generator[Step, Any, Reply | Failure]:
     """Ask one model until it answers or the table says to go on."""
     while True:
-        budget.check(desk.spent, desk.config.max_tokens)
+        yield from _within_budget(turn, desk)
         yield from _know(turn, desk)
         _make_fit(turn, desk)
         got = yield from _send(turn, desk)
@@ -110,6 +114,19 @@ def _ask_model(turn: _Try, desk: Desk) -> Generator[Step, Any, Reply | Failure]:
         yield Pause(step.seconds)
 
 
+def _within_budget(turn: _Try, desk: Desk) -> Generator[Step, Any, None]:
+    """Raise BudgetSpent where the run may ask no more; the first time it is told."""
+    try:
+        budget.check(desk.spent, desk.config.max_tokens)
+    except BudgetSpent as error:
+        if not desk.told_spent:
+            desk.told_spent = True
+            yield Tell(
+                "llm_failed", {**_failed(turn, Failure("quota", error.message)), "kind": "budget", "hint": error.hint}
+            )
+        raise
+
+
 def _note_wait(turn: _Try, step: Wait, desk: Desk) -> None:
     if step.counts:
         turn.attempt += 1
@@ -128,10 +145,11 @@ def _send(turn: _Try, desk: Desk) -> Generator[Step, Any, Got]:
     got: Got = yield Send(backend, request, fresh=turn.broken, within=max(1.0, turn.deadline - desk.now()))
     desk.note(backend.name, got.answer)
     turn.broken = isinstance(got.answer, Failure) and got.answer.kind == "read"
+    turn.last = Usage(seconds=got.seconds)
     if isinstance(got.answer, Answer):
         usage = replace(got.answer.usage, seconds=got.seconds)
         desk.spent = budget.charge(desk.spent, usage, turn.ask.system + turn.ask.user, got.answer.text)
-        turn.usage = budget.total(turn.usage, usage)
+        turn.usage, turn.last = budget.total(turn.usage, usage), usage
         _measure(turn, desk, usage)
     return got
 
@@ -264,18 +282,15 @@ def _know(turn: _Try, desk: Desk) -> Generator[Step, Any, None]:
 
 
 def _told(reply: Reply, turn: _Try) -> dict[str, Any]:
-    usage = reply.usage
+    usage = turn.last
     speed = usage.tokens_out / usage.seconds if usage.tokens_out and usage.seconds else None
     return {
         "backend": reply.backend,
         "model": reply.model,
         "tier": reply.tier,
         "purpose": turn.ask.purpose,
-        "tokens_in": usage.tokens_in,
-        "tokens_out": usage.tokens_out,
-        "seconds": round(usage.seconds, 3),
+        **_cost(usage),
         "tokens_per_second": None if speed is None else round(speed, 1),
-        "load_seconds": usage.load_seconds,
         **({"left_out": turn.left_out} if turn.left_out else {}),
     }
 
@@ -290,4 +305,15 @@ def _failed(turn: _Try, failure: Failure) -> dict[str, Any]:
         "tier": turn.ask.tier,
         "purpose": turn.ask.purpose,
         "attempt": turn.attempt,
+        **_cost(turn.last),
+    }
+
+
+def _cost(usage: Usage) -> dict[str, Any]:
+    """Give what one answer cost, one that was of no use included."""
+    return {
+        "tokens_in": usage.tokens_in,
+        "tokens_out": usage.tokens_out,
+        "seconds": round(usage.seconds, 3),
+        "load_seconds": usage.load_seconds,
     }

@@ -24,6 +24,11 @@ class Account:
         """Prompts and answers together."""
         return self.tokens_in + self.tokens_out
 
+    def __sub__(self, before: "Account") -> dict[str, float]:
+        """Give what was added since `before`, under the names of ports.End.usage."""
+        then = before.as_dict()
+        return {name: round(value - then[name], 3) for name, value in self.as_dict().items() if value != then[name]}
+
     def as_dict(self) -> dict[str, float]:
         """Give it under the names of ports.End.usage."""
         return {
@@ -74,5 +79,6 @@ def check(account: Account, limit: int | None) -> None:
     if limit is not None and account.tokens >= limit:
         raise BudgetSpent(
             f"This run has used {account.tokens} of the {limit} tokens it may use.",
-            "Start it again with a larger --max-tokens; what waits is kept in the queue.",
+            "Known types are composed without a model; other tasks are dead letters that `code-evolver dead retry` puts back. "
+            "Raise --max-tokens.",
         )

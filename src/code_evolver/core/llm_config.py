@@ -1,7 +1,7 @@
 """Which model backends there are and which model serves which tier: read from the `llm:` mapping and the environment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -68,11 +68,15 @@ class LlmConfig:
     """The longest that one question may take, with everything that is tried again."""
     keep_prompts: bool = False
     """Keep prompts and answers of accepted drafts too (those of failed drafts always are)."""
+    patience_seconds: float = 60.0
+    """How long tasks of a known type wait for backends that are all down, before they are composed without a model."""
+    task_seconds: float = 3600.0
+    """The longest that one task may keep models busy, with every repair and tier."""
 
 
 def read_config(llm: Mapping[str, Any]) -> LlmConfig:
     """Read the `llm:` mapping of config.yaml. Raises ConfigurationError that names the key and the nearest known one."""
-    _known("llm", llm, ("backends", "tiers", "max_tokens", "deadline_seconds", "keep_prompts"))
+    _known("llm", llm, tuple(item.name for item in fields(LlmConfig)))
     rows = _mapping("llm.backends", llm.get("backends", {}))
     backends = {name: _backend(f"llm.backends.{name}", name, row) for name, row in rows.items()}
     wanted = _mapping("llm.tiers", llm.get("tiers", {}))
@@ -89,6 +93,8 @@ def read_config(llm: Mapping[str, Any]) -> LlmConfig:
         max_tokens=_whole("llm.max_tokens", llm.get("max_tokens")),
         deadline_seconds=_seconds("llm.deadline_seconds", llm.get("deadline_seconds", 1800.0)),
         keep_prompts=_flag("llm.keep_prompts", llm.get("keep_prompts", False)),
+        patience_seconds=_seconds("llm.patience_seconds", llm.get("patience_seconds", 60.0)),
+        task_seconds=_seconds("llm.task_seconds", llm.get("task_seconds", 3600.0)),
     )
 
 
@@ -111,9 +117,7 @@ def combine(from_file: LlmConfig | None, from_env: LlmConfig | None) -> LlmConfi
     """Let the environment's model stand above those of the file, but keep the file's limits. None where there is neither."""
     if from_file is None or from_env is None:
         return from_env or from_file
-    return LlmConfig(
-        from_env.backends, from_env.tiers, from_file.max_tokens, from_file.deadline_seconds, from_file.keep_prompts
-    )
+    return replace(from_file, backends=from_env.backends, tiers=from_env.tiers)
 
 
 def _backend(where: str, name: str, row: Any) -> Backend:

@@ -66,6 +66,7 @@ class Desk:
     looked_up: set[ModelRef] = field(default_factory=set)
     """Models whose server has told what it serves."""
     told_unavailable: bool = False
+    told_spent: bool = False
 
     def capability(self, ref: ModelRef) -> Capability:
         """Give what is known of a model; the configured context is the upper bound."""

@@ -27,6 +27,7 @@ class Tally:
     recorded: int = 0
     llm_calls: int = 0
     llm_seconds: float = 0.0
+    llm_load_seconds: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
     repairs: int = 0
@@ -79,8 +80,11 @@ class Tally:
             "errors": self.errors,
         }
         if self.llm_calls:
-            found["llm"] = {"calls": self.llm_calls, "seconds": round(self.llm_seconds, 3), "tokens_in": self.tokens_in,
-                            "tokens_out": self.tokens_out}  # fmt: skip
+            found["llm"] = {
+                "calls": self.llm_calls, "seconds": round(self.llm_seconds, 3), "load_seconds": round(self.llm_load_seconds, 3),
+                "tokens_in": self.tokens_in, "tokens_out": self.tokens_out,
+                "tokens_per_second": round(self.tokens_out / self.llm_seconds, 1) if self.llm_seconds else None,
+            }  # fmt: skip
         if len(self.tasks) <= MOST_TASKS:
             found["tasks"] = list(self.tasks)
         return found
@@ -133,10 +137,13 @@ class Tally:
     def _llm_responded(self, event: Mapping[str, Any]) -> None:
         self.llm_calls += 1
         self.llm_seconds += event.get("seconds") or 0.0
+        self.llm_load_seconds += event.get("load_seconds") or 0.0
         self.tokens_in += event.get("tokens_in") or 0
         self.tokens_out += event.get("tokens_out") or 0
 
     def _llm_failed(self, event: Mapping[str, Any]) -> None:
+        if event.get("tokens_out") is not None:  # an answer that was of no use costs as well
+            self._llm_responded(event)
         self._note(event["error"])
 
     def _workflow_rejected(self, _event: Mapping[str, Any]) -> None:

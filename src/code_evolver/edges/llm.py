@@ -81,6 +81,11 @@ class HttpModels:
         return bool(self._desk.config.tiers)
 
     @property
+    def config(self) -> LlmConfig:
+        """Backends, tiers and limits; empty where no backend is configured."""
+        return self._desk.config
+
+    @property
     def spent(self) -> Account:
         """What the run has cost so far."""
         return self._desk.spent

@@ -22,7 +22,13 @@ class Conversation:
     """What is said on one connection. `live` lasts as long as the connection does."""
 
     def __init__(
-        self, number: int, connection: HubConnection, settings: HubSettings, inbox: Inbox, emit: Emit, clock: Any
+        self,
+        number: int,
+        connection: HubConnection,
+        settings: HubSettings,
+        inbox: "Inbox[Conversation]",
+        emit: Emit,
+        clock: Any,
     ) -> None:
         self.number = number
         self.kicked = False

@@ -44,7 +44,7 @@ class HubListener:
         self._random = random
         self._client, self._make = clients.choose(settings.client)
         self._url = public_url(settings.hub_url)
-        self._inbox = Inbox()
+        self._inbox: Inbox[Conversation] = Inbox()
         self._intake = Intake(settings, self._inbox, receive, emit)
         self._conversation: Conversation | None = None
         self._number = 0

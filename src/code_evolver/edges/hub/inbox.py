@@ -3,26 +3,24 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from code_evolver.ports import Received
 
-if TYPE_CHECKING:
-    from code_evolver.edges.hub.conversation import Conversation
-
+Source = TypeVar("Source")
+"""Whom an answer goes to: the conversation that brought the items."""
 Item = bytes | Received
 """An invocation as it came, to be parsed when it is taken in; or something the conversation has read already."""
-Chunk = tuple["Conversation", Sequence[Item]]
 
 MAX_RECORDS = 20_000
 MAX_BYTES = 32 * 1024 * 1024
 
 
-class Inbox:
+class Inbox(Generic[Source]):
     """Chunks of records between the reader of the socket and the intake. One taker."""
 
     def __init__(self, max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES) -> None:
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: deque[tuple[Source, Sequence[Item]]] = deque()
         self._limits = (max_records, max_bytes)
         self._records = 0
         self._bytes = 0
@@ -32,9 +30,9 @@ class Inbox:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def add(self, conversation: "Conversation", items: Sequence[Item]) -> None:
+    def add(self, source: Source, items: Sequence[Item]) -> None:
         """Put items in, whatever there is room for; whoever adds then waits for room."""
-        self._chunks.append((conversation, items))
+        self._chunks.append((source, items))
         self._count(items, 1)
         self._filled.set()
         self._idle.clear()
@@ -48,20 +46,20 @@ class Inbox:
         """Wait until there is room."""
         await self._room.wait()
 
-    async def take(self, limit: int) -> list[Chunk]:
+    async def take(self, limit: int) -> list[tuple[Source, Sequence[Item]]]:
         """Give what waits, about `limit` items at most; waits for something. Says that what was taken before is done."""
         if not self._chunks:
             self._idle.set()
         await self._filled.wait()
-        taken: list[Chunk] = []
+        taken: list[tuple[Source, Sequence[Item]]] = []
         while self._chunks and limit > 0:
-            conversation, items = self._chunks.popleft()
+            source, items = self._chunks.popleft()
             if len(items) > limit:
-                self._chunks.appendleft((conversation, items[limit:]))
+                self._chunks.appendleft((source, items[limit:]))
                 items = items[:limit]
             limit -= len(items)
             self._count(items, -1)
-            taken.append((conversation, items))
+            taken.append((source, items))
         if not self._chunks:
             self._filled.clear()
         return taken

@@ -27,7 +27,7 @@ _ABOUT_DATA = (ValueError, TypeError, LookupError, ArithmeticError, AttributeErr
 class Intake:
     """Takes in what the inbox holds, for as long as the listener runs."""
 
-    def __init__(self, settings: HubSettings, inbox: Inbox, receive: Receive, emit: Emit) -> None:
+    def __init__(self, settings: HubSettings, inbox: Inbox[Conversation], receive: Receive, emit: Emit) -> None:
         self._inbox = inbox
         self._receive = receive
         self._emit = emit
