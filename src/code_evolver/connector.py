@@ -16,6 +16,7 @@ from code_evolver.core.errors import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
     CodeEvolverError,
+    HubError,
     ModelUnavailable,
     failure,
 )
@@ -63,19 +64,33 @@ async def connect(
         run = Run(resolved.settings, parts, tally, emit, stop)
         tally.hub_url = parts.shown_hub_url
         try:
-            await _start(run)
-            await _live(run, hub=hub)
+            if await _started(run):
+                await _live(run, hub=hub)
         except CodeEvolverError as error:
             run.error = error
             emit("failed", error=error.describe())
+        finally:
+            await asyncio.to_thread(parts.shelf.close)
     emit("queue_drained", pending=tally.pending)
     emit("stopped", counts=tally.counts(), reason=stop.reason or "done")
     return _result(run)
 
 
+async def _started(run: Run) -> bool:
+    """Start, unless asked to stop before that is done."""
+    starting, stopped = asyncio.ensure_future(_start(run)), asyncio.ensure_future(run.stop.drain.wait())
+    await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+    await _cancel([starting, stopped])
+    if starting.cancelled():
+        run.emit("shutdown_requested", reason=run.stop.reason)
+        return False
+    starting.result()
+    return True
+
+
 async def _start(run: Run) -> None:
     parts = run.parts
-    level, detail = parts.trials.level()
+    level, detail = await asyncio.to_thread(parts.trials.level)
     run.emit("starting", version=__version__, isolation=f"{level} ({detail})", workspace=str(parts.workspace.root))
     if run.settings.llm == "required" and not await parts.model_answers():
         raise ModelUnavailable(
@@ -98,8 +113,11 @@ async def _live(run: Run, *, hub: bool) -> None:
         await _drain(run, jobs)
     finally:
         await _cancel(jobs.values())
-    for job in done:
-        job.result()
+    for job in jobs.values():
+        error = None if job.cancelled() else job.exception()
+        # What the connection says while it is closed on purpose is no failure of the run; all else is.
+        if error is not None and (job in done or not isinstance(error, HubError)):
+            raise error
 
 
 def _jobs(run: Run, *, hub: bool) -> dict[str, Coroutine[Any, Any, Any]]:
@@ -154,7 +172,7 @@ async def _drain(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> None:
         if not jobs["worker"].done():
             await _unless_now(run, run.feed.join(), run.settings.drain_timeout_seconds, jobs["worker"])
         await _cancel([jobs["worker"]])
-        await run.parts.worker.flush()
+        await run.parts.worker.wind_up()
     if run.reporter and not jobs["hub"].done():
         await _cancel([jobs["reporter"]])
         await _unless_now(run, _last_reports(run.reporter), _LAST_REPORTS_SECONDS, jobs["hub"])

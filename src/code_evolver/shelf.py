@@ -12,7 +12,7 @@ from code_evolver.core.errors import StoreError
 from code_evolver.core.gate import tools_of
 from code_evolver.core.journey import Generated, Program, Proof, Try
 from code_evolver.core.naming import free_name, node_name
-from code_evolver.core.record import make_record
+from code_evolver.core.record import make_record, source_id
 from code_evolver.core.registry import source_hash, write_record
 from code_evolver.core.task import Task, node_input
 from code_evolver.core.task_types import TaskType
@@ -49,9 +49,26 @@ class NodeShelf:
         self._clock = clock
         self._verdicts: OrderedDict[tuple[str, str, str], Proof] = OrderedDict()
         self._names = threading.Lock()
+        self._owed: list[dict[str, Any]] = []
+        """Records of saved nodes that the index could not take (a full disk)."""
+        self._closed = False
 
     def open(self) -> int:
         """Clear what a killed save left, register what it did not, mend registry.json. Give how many were registered."""
+        with self._names:
+            self._refuse_if_closed()
+            return self._open()
+
+    def close(self) -> None:
+        """Wait for a save under way, and let none begin: a thread that outlives the run must not touch the workspace."""
+        with self._names:
+            self._closed = True
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreError("The run is over: nothing is saved any more.", "Start again, and the queue goes on.")
+
+    def _open(self) -> int:
         self._nodes.clear_staged()
         registered = self.reconcile()
         for notice in self._index.notices:
@@ -81,8 +98,11 @@ class NodeShelf:
             return None
 
     def known(self, task: Task, keys: tuple[str, str]) -> Known | None:
-        """Find a node for the task's node key; its file must still be what was proven."""
-        mine = self._index.of_task(keys[1], task.id)
+        """Find a node for the task's node key; its file must still be what was proven. Raises DiskFull, StoreError."""
+        if self._owed:
+            with self._names:
+                self._register_owed()
+        mine = self._index.of_task(keys[1], source_id(task.id))
         found = mine or self._index.find(keys[1])
         if found is None or not self._intact(found.name, found.sha256):
             return None
@@ -127,7 +147,10 @@ class NodeShelf:
         found = self._index.with_program(source_hash(code))
         if found is None:
             return None
-        record = self._nodes.record(found)
+        try:
+            record = self._nodes.record(found)
+        except StoreError:  # damaged since: then it is proven anew
+            return None
         if not still_valid(record, code, self._versions) or not covers_task(record["proof"].get("covers", {}), task):
             return None
         return Proof((), record["proof"], record["isolation"])
@@ -138,17 +161,24 @@ class NodeShelf:
         proof = self._prove(task, row, code, None)
         if proof.findings or proof.broken:
             return False
-        record = self._nodes.record(name)
+        try:
+            record = self._nodes.record(name)
+        except StoreError:  # damaged since: a new node is made
+            return False
         record["proof"] = {**proof.record, "covers": _wider(record["proof"].get("covers", {}), proof.record["covers"])}
         record["isolation"] = dict(proof.level)
-        self._nodes.replace(name, "node.json", write_record(record))
-        self._index.register([record])
+        with self._names:
+            self._refuse_if_closed()
+            self._nodes.replace(name, "node.json", write_record(record))
+            self._index.register([record])
         return True
 
     def save(self, task: Task, row: TaskType | None, keys: tuple[str, str], made: Generated) -> tuple[str, str]:
         """Save and register a node under a free name; a second call for the same task gives the same node."""
         with self._names:
-            mine = self._index.of_task(keys[1], task.id)
+            self._refuse_if_closed()
+            self._register_owed()
+            mine = self._index.of_task(keys[1], source_id(task.id))
             if mine is not None and mine.sha256 == source_hash(made.code):
                 return mine.name, f"nodes/{mine.name}/main.py"
             parent = self._index.newest(keys[1])
@@ -158,8 +188,15 @@ class NodeShelf:
                 now=self._clock(), version=1 + (parent[1] if parent else 0), parent=parent[0] if parent else "",
             )  # fmt: skip
             self._nodes.save(name, self._files(name, made.code, record))
-            self._index.register([record])
+            self._owed.append(record)
+            self._register_owed()
         return name, f"nodes/{name}/main.py"
+
+    def _register_owed(self) -> None:
+        """Register what was saved; what the index cannot take now (a full disk) is owed, so that no second node is made."""
+        if self._owed:
+            self._index.register(self._owed)
+            self._owed.clear()
 
     def _files(self, name: str, code: bytes, record: Mapping[str, Any]) -> dict[str, bytes]:
         return {

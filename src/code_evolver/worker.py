@@ -5,10 +5,13 @@ batches: within `LINGER_SECONDS`, and before a new program is started. Outcome e
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import partial
+from itertools import chain, repeat
+from typing import Any, Protocol, TypeVar
 
 from code_evolver.core.budget import Account
 from code_evolver.core.errors import BudgetSpent, DiskFull, ModelError, ModelTruncated, ModelUnavailable, StoreError
@@ -36,7 +39,9 @@ from code_evolver.core.task import Task
 from code_evolver.core.task_types import TaskType, known
 from code_evolver.ports import Ask, Emit, End, Lease, Models, Queue
 
+T = TypeVar("T")
 LINGER_SECONDS = 0.05
+_ROOM_SECONDS = 10.0
 STARTS_LIMIT = 10
 KeepPrompts = Callable[[str, str, Generated], None]
 """Keep what models were asked and said for (node, task id, program with its drafts). Blocking, never raises."""
@@ -122,37 +127,49 @@ class Worker:
         self._policy = policy
         self._clock = clock
         self._ends: list[tuple[End, Mapping[str, Any]]] = []
+        self._committing: asyncio.Future[None] | None = None
+        self._in_work: Lease | None = None
         self._usage: dict[str, float] = {}
         self._until = 0.0
         self._unflushed_since = 0.0
 
     async def run(self, feed: "asyncio.Queue[Lease]") -> None:
-        """Work off what the feed gives, for ever; cancel it to stop. Call `flush` afterwards."""
+        """Work off what the feed gives, for ever; cancel it to stop. Call `wind_up` afterwards."""
         while True:
-            lease = await self._next(feed)
-            await self._work_guarded(lease)
+            self._in_work = await self._next(feed)
+            await self._work_guarded(self._in_work)
+            self._in_work = None
             feed.task_done()
+
+    async def wind_up(self) -> None:
+        """Commit the ends that wait, and give back the task that was in work: being stopped is no crash."""
+        await self.flush()
+        if self._in_work is not None:
+            await self._queue.release([self._in_work])
+            self._in_work = None
 
     async def _next(self, feed: "asyncio.Queue[Lease]") -> Lease:
         if feed.empty() or self._lingered():
-            await self.flush()
+            await patiently(self.flush, self._emit)
         return await feed.get()
 
     def _lingered(self) -> bool:
         return bool(self._ends) and self._clock() - self._unflushed_since > LINGER_SECONDS
 
     async def _work_guarded(self, lease: Lease) -> None:
-        """Work on one task; a bug, or a trouble of this one task, must not stop the others. StoreError is fatal."""
+        """Work on one task; a bug, or a trouble of this one task, must not stop the others. Raises StoreError of the queue."""
         try:
             await self.work(lease)
-        except StoreError:
-            raise
+        except DiskFull as error:
+            await self._postpone(lease, Deferred(_ROOM_SECONDS, error.message, failure=False))
+        except StoreError as error:  # a node's file; where it is the queue's own, it cannot be postponed either
+            await self._postpone(lease, Deferred(RETRY_SECONDS, error.message, failure=True))
         except Exception as error:  # noqa: BLE001 - the worker loop: one of the two places that may catch everything
             reason = f"unexpected: {type(error).__name__}: {error}"[:500]
             await self._postpone(lease, Deferred(RETRY_SECONDS, reason, failure=True))
 
     async def work(self, lease: Lease) -> None:
-        """Take one task to its end, its delay, or its dead letter. Raises StoreError only."""
+        """Take one task to its end, its delay, or its dead letter. Raises StoreError, DiskFull."""
         task = lease.task
         row = known(task.type)
         keys = (program_key(task), node_key(task, per="node" if self._policy.model_per == "node" else "program"))
@@ -172,10 +189,7 @@ class Worker:
                 return
         self._usage = {}
         self._until = self._clock() + self._policy.task_seconds
-        try:
-            await self._generate(lease, row, keys)
-        except DiskFull as error:
-            await self._postpone(lease, Deferred(10.0, error.message, failure=False))
+        await self._generate(lease, row, keys)
 
     def _announce(self, lease: Lease) -> None:
         self._emit(
@@ -295,7 +309,9 @@ class Worker:
             return
         seconds = ending.seconds * (2**lease.failures if ending.failure else 1)
         self._emit("task_retrying", task_id=lease.task.id, seconds=round(seconds, 1), reason=ending.reason)
-        await self._queue.postpone(lease, seconds, ending.reason, failure=ending.failure)
+        await patiently(
+            lambda: self._queue.postpone(lease, seconds, ending.reason, failure=ending.failure), self._emit
+        )
 
     def _add(self, end: End) -> None:
         if not self._ends:
@@ -303,11 +319,17 @@ class Worker:
         self._ends.append((end, {"task_id": end.lease.task.id}))
 
     async def flush(self) -> None:
-        """Commit the ends that wait, then tell of them."""
-        if not self._ends:
+        """Commit the ends that wait, then tell of them, also where the caller is cancelled. Raises DiskFull: they still wait."""
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.ensure_future(self._commit())
+        await asyncio.shield(self._committing)
+
+    async def _commit(self) -> None:
+        ends = list(self._ends)
+        if not ends:
             return
-        ends, self._ends = self._ends, []
-        done = await asyncio.shield(self._queue.finish([end for end, _ in ends]))
+        done = await self._queue.finish([end for end, _ in ends])
+        del self._ends[: len(ends)]
         for (end, fields), mine in zip(ends, done, strict=True):
             if mine:
                 self._tell(end, fields)
@@ -329,13 +351,36 @@ def _trouble(error: ModelError) -> Trouble:
     return Trouble("refused", error.message, error.actual_code)
 
 
+async def patiently(do: Callable[[], Awaitable[T]], emit: Emit | None = None) -> T:
+    """Do it; while the disk is full, say so once, wait, and do it again."""
+    for number, seconds in enumerate(chain((1.0, 2.0), repeat(5.0))):
+        try:
+            return await do()
+        except DiskFull as error:
+            if number == 0 and emit:
+                emit("notice", message=f"Work waits: {error.message} {error.hint}")
+            await asyncio.sleep(seconds)
+    raise AssertionError("repeat() never ends")
+
+
+async def _take(queue: Queue, size: int) -> Sequence[Lease]:
+    """Lease; where we are cancelled meanwhile, give back what was leased all the same."""
+    taking = asyncio.ensure_future(queue.lease(size))
+    try:
+        return await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        with contextlib.suppress(StoreError):
+            await queue.release(await taking)
+        raise
+
+
 async def feed_leases(queue: Queue, feed: "asyncio.Queue[Lease]", wake: asyncio.Event, *, most: int = 64) -> None:
     """Move leases from the disk to the asyncio queue: few ahead while tasks are slow, so that a new urgent one waits for few."""
     loop = asyncio.get_running_loop()
     size = 1
     while True:
         wake.clear()
-        leases = await queue.lease(size)
+        leases = await patiently(partial(_take, queue, size))
         began = loop.time()
         for lease in leases:
             await feed.put(lease)

@@ -113,7 +113,7 @@ def look_at_node(folder: Path, tools: set[str]) -> list[str]:
 def look_at_readme(text: str) -> list[str]:
     """Outside of its fences a README may hold no live markup that came from a text."""
     outside = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    live = (r"(?<!\\)<(?=[a-z!/])", r"(?<!\\)\]\((?!#)", r"evil\.invalid/", r"^# Heading", r"(?<!\\)!\[", r"@everyone", r"://evil")
+    live = (r"(?<!\\)<(?=[a-z!/])", r"(?<!\\)\]\((?!#)", r"^# Heading", r"(?<!\\)!\[", r"@everyone", r"://evil")
     return [f"README: {found.group()!r} is alive" for pattern in live for found in [re.search(pattern, outside, re.MULTILINE | re.IGNORECASE)] if found]
 
 
@@ -203,6 +203,7 @@ def test_a_model_that_obeys_the_text_changes_nothing(place):
 
 def look_at_prompts(seen: list[dict[str, Any]]) -> list[str]:
     """Foreign text stands in a fence of the user's message, and nowhere else."""
+    seen = [body for body in seen if body["max_tokens"] > 1]  # without the look whether the model is there
     manifests = load_manifests([ROOT / "tools"])
     systems = {manifest.llm.system_prompt for manifest in manifests.values() if manifest.llm}
     tools = next(section for section in re.split(r"^# ", seen[0]["messages"][1]["content"], flags=re.MULTILINE) if section.startswith("Tools that"))

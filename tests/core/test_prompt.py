@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,36 @@ def test_the_preamble_in_the_rules_is_python_that_a_model_can_copy():
     code, _ = read_code(rules[rules.index("# Rules") : rules.index("# Plan")])
     assert code is not None
     assert code.decode().startswith(PREAMBLE)
+
+
+def rules_of(**more):
+    text = outside_of_fences(code_ask(voice(), replace(task(), **more), PLAN, CARDS).user)
+    return text[text.index("# Rules") : text.index("# Plan")]
+
+
+def test_the_rules_say_what_bad_input_is_and_that_empty_text_is_none():
+    said = rules_of()
+    assert "a text that is missing, null or no string" in said
+    assert "Empty text is not" in said
+    assert '"translationLanguages" that is no list of objects' in said
+    assert "missing or empty" not in said
+    assert "translationLanguages" not in rules_of(languages=())
+
+
+def test_a_type_that_needs_languages_is_told_that_none_is_bad_input():
+    assert '"translationLanguages" that is missing or empty' in rules_of(type="translate")
+
+
+def test_every_content_field_beside_the_text_has_its_rule():
+    said = rules_of(fields={"content": "A text.", "tone": "warm", "audience": "children"})
+    assert 'The input may also hold "tone", "audience".' in said
+    assert 'f"{key}: {task[key]}"' in said
+    assert "may also hold" not in rules_of()
+
+
+def test_a_translator_gets_the_text_alone():
+    assert "may also hold" not in rules_of(type="translate", fields={"content": "A text.", "tone": "warm"})
+
+
+def test_a_type_without_a_row_is_told_what_bad_input_is():
+    assert "JSON that is no object" in rules_of(type="classify", languages=())

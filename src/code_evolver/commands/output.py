@@ -28,11 +28,11 @@ def answer(work: Callable[[], Printed], *, as_json: bool) -> int:
         document, text = work()
     except CodeEvolverError as error:
         if as_json:
-            write(json.dumps(failure(error), ensure_ascii=False) + "\n")
+            write(escape(json.dumps(failure(error), ensure_ascii=False)) + "\n")
         else:
             sys.stderr.write(f"Error: {escape(error.message)}\n{escape(error.hint)}\n")
         return error.exit_code
-    write(json.dumps({"success": True, **document}, ensure_ascii=False) + "\n" if as_json else text)
+    write(escape(json.dumps({"success": True, **document}, ensure_ascii=False)) + "\n" if as_json else text)
     code: int = document.get("exit_code", 0)
     return code
 

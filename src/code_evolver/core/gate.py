@@ -8,6 +8,7 @@ import ast
 import string
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeGuard
 
 from code_evolver.core.findings import Finding
@@ -86,7 +87,9 @@ def imports_of(code: bytes) -> frozenset[str]:
     return frozenset(names)
 
 
+@lru_cache(maxsize=4)
 def _parse(code: bytes) -> ast.Module | Finding:
+    """Read a program; the tree is looked at only, so that the questions above share one."""
     text = read_text(code)
     if isinstance(text, Finding):
         return text

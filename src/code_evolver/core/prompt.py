@@ -15,7 +15,7 @@ from code_evolver.core.findings import Finding
 from code_evolver.core.preamble import PREAMBLE, RUNTIME_NAMES
 from code_evolver.core.question import Ask
 from code_evolver.core.reply import PLAN_SCHEMA, Plan
-from code_evolver.core.task import Task
+from code_evolver.core.task import CONTENT_FIELDS, Task
 from code_evolver.core.task_types import TaskType, known, text_keys
 
 SECTIONS = ("task", "tools", "rules", "plan", "examples", "findings", "instructions")
@@ -276,9 +276,26 @@ def rules(row: TaskType | None, task: Task) -> str:
             '6. On bad input print {"success": false, "error": {"code": "bad_input", "message": …}, "task_id": …, "task_type": …} '
             "and sys.exit(2); on ToolError the same with its code and sys.exit(1)."
         ),
-        '7. End with: if __name__ == "__main__": main()',
+        f"7. Bad input is: {_bad_input(row, task)}. Empty text is not: it is worked on like any other.",
+        '8. End with: if __name__ == "__main__": main()',
     ]
-    return "\n".join([*lines, *(f"8. {line}" for line in _work(row, task))])
+    return "\n".join([*lines, *(f"{number}. {line}" for number, line in enumerate(_work(row, task), 9))])
+
+
+def _bad_input(row: TaskType | None, task: Task) -> str:
+    """Say what the judge sends that must be refused."""
+    wrong = [
+        "no JSON (json.load raises ValueError)",
+        "JSON that is no object",
+        "a text that is missing, null or no string",
+    ]
+    if task.languages or (row and row.languages == "required"):
+        wrong.append(
+            '"translationLanguages" that is no list of objects, or an entry without a "from" or a "to" of its own'
+        )
+    if row and row.languages == "required":
+        wrong.append('"translationLanguages" that is missing or empty')
+    return "; ".join(wrong)
 
 
 def _work(row: TaskType | None, task: Task) -> list[str]:
@@ -297,7 +314,19 @@ def _work(row: TaskType | None, task: Task) -> list[str]:
             f' For each {{"from", "to"}} of "translationLanguages", each pair once, call {row.pair_tool} with {given} and '
             'source_language=pair["from"], target_language=pair["to"].'
         )
-    return [work]
+    return [work, *_further(row, task)]
+
+
+def _further(row: TaskType, task: Task) -> list[str]:
+    """Say what becomes of the content fields beside the text; their names come from a fixed list, never from a hub."""
+    own = next((key for key in text_keys(row, task.fields) if key in task.fields), "")
+    names = [f'"{name}"' for name in CONTENT_FIELDS if name in task.fields and name != own]
+    if not (row.tool and names):
+        return []
+    return [
+        f"The input may also hold {', '.join(names)}. Put each that is there and not empty into the prompt of {row.tool} after the text, "
+        r'as a paragraph of its own: prompt = "\n\n".join([text, *(f"{key}: {task[key]}" for key in KEYS if task.get(key))]).'
+    ]
 
 
 PLAN_INSTRUCTIONS = (

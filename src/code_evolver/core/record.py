@@ -1,6 +1,7 @@
 """node.json as it is made: everything that is known of a node when it is saved."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from code_evolver.core.events import timestamp
@@ -10,6 +11,9 @@ from code_evolver.core.task import Task
 from code_evolver.core.task_types import TaskType
 
 _TEXT_LIMIT = 200
+_ID_LIMIT = 100
+_QUOTED = 30
+"""So many characters in a row of a task's text in a model's words are a quotation."""
 
 
 def make_record(  # noqa: PLR0913 - a record says all that is known of a node
@@ -29,13 +33,13 @@ def make_record(  # noqa: PLR0913 - a record says all that is known of a node
     return {
         "schema_version": SCHEMA_VERSION,
         "name": name,
-        "title": _one_line(made.title) or _title(name),
-        "description": _one_line(made.description) or describe(task.type, row, bool(task.languages)),
+        "title": _own_words(made.title, task) or _title(name),
+        "description": _own_words(made.description, task) or describe(task.type, row, bool(task.languages)),
         "task_type": task.type,
         "tools": list(tools),
         "program_key": keys[0],
         "node_key": keys[1],
-        "source_task": task.id,
+        "source_task": source_id(task.id),
         "fields": sorted(task.fields),
         "sample": sample_input(task, row),
         "generator": dict(made.generator),
@@ -47,6 +51,31 @@ def make_record(  # noqa: PLR0913 - a record says all that is known of a node
         "version": version,
         "parent": parent,
     }
+
+
+def source_id(task_id: str) -> str:
+    """Give a task's id as node.json keeps it: itself where it is short and printable, else a cleaned part and a digest."""
+    if len(task_id) <= _ID_LIMIT and task_id.isprintable():
+        return task_id
+    digest = sha256(task_id.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+    return f"{_one_line(task_id)[:_ID_LIMIT]}~{digest}"
+
+
+def quotes(text: str, fields: Mapping[str, str]) -> bool:
+    """Say whether `text` repeats a longer piece of what a customer wrote, whatever the spaces between."""
+    mine = _folded(text)
+    pieces = {mine[at : at + _QUOTED] for at in range(len(mine) - _QUOTED + 1)}
+    theirs = [_folded(field[:20_000]) for field in fields.values()] if pieces else []
+    return any(one[at : at + _QUOTED] in pieces for one in theirs for at in range(len(one) - _QUOTED + 1))
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _own_words(text: str, task: Task) -> str:
+    line = _one_line(text)
+    return "" if quotes(line, task.fields) else line
 
 
 def sample_input(task: Task, row: TaskType | None) -> dict[str, Any]:

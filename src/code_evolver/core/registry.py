@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from code_evolver.core.errors import StoreError
-from code_evolver.core.strict_json import BadJson, loads
+from code_evolver.core.strict_json import BadJson, escape, loads
 
 SCHEMA_VERSION = 1
 _HEAD = '{\n  "schema_version": 1,\n  "nodes": {'
@@ -40,8 +40,8 @@ def read_record(text: str | bytes, name: str) -> dict[str, Any]:
 
 
 def write_record(record: Mapping[str, Any]) -> bytes:
-    """Write a node.json."""
-    return (json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode("utf-8")
+    """Write a node.json. What a terminal would obey stands escaped in it: people look at these files."""
+    return (escape(json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False)) + "\n").encode("utf-8")
 
 
 def summary(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def summary(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def entry(name: str, shown: Mapping[str, Any]) -> str:
     """Give one node's line of registry.json, without comma or line end."""
-    return f"    {json.dumps(name)}: {json.dumps(shown, ensure_ascii=False, allow_nan=False)}"
+    return f"    {json.dumps(name)}: {escape(json.dumps(shown, ensure_ascii=False, allow_nan=False))}"
 
 
 def render(nodes: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[str]:

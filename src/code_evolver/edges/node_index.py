@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_evolver.core.errors import StoreError
+from code_evolver.core.errors import DiskFull, StoreError
 from code_evolver.core.registry import SCHEMA_VERSION, appended, entry, read_registry, render, summary
 
 SMALL = 1000
 """Up to so many nodes registry.json is complete after each save; above, at most a second behind."""
 _APPLICATION_ID = 0x43454958  # "CEIX"
+_NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # SQLite calls a write of the WAL that finds no room an i/o error
 _SCHEMA = """
 CREATE TABLE nodes (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, node_key TEXT NOT NULL, program_key TEXT NOT NULL, task_type TEXT NOT NULL,
@@ -141,9 +143,12 @@ class NodeIndex:
         """Add nodes, or note their new state, and write registry.json. Idempotent."""
         with self._lock:
             known = {record["name"]: self.get(record["name"]) is not None for record in records}
-            with self._connection:
-                for record in records:
-                    self._insert(record)
+            try:
+                with self._connection:
+                    for record in records:
+                        self._insert(record)
+            except sqlite3.OperationalError as error:
+                raise _no_room("index.db", error) from error
             fresh = [(record["name"], summary(record)) for record in records if not known[record["name"]]]
             self._behind.extend(fresh)
             if len(fresh) < len(records):
@@ -250,6 +255,8 @@ class NodeIndex:
                 size = stream.tell()
             _replace(fresh, self._registry)
         except OSError as error:
+            if error.errno in _NO_SPACE:
+                raise _no_room("registry.json", error) from error
             raise StoreError(
                 f"registry.json cannot be written: {error.strerror}.", "Check the workspace's permissions and room."
             ) from error
@@ -283,6 +290,13 @@ class NodeIndex:
             connection.close()
             raise
         return connection
+
+
+def _no_room(file: str, error: Exception) -> StoreError:
+    """Read an error of a write that the disk refused: a full one passes, so what was to be written is tried again."""
+    full = isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _FULL
+    kind = DiskFull if full else StoreError
+    return kind(f"{file} cannot be written: {error}.", "Check the workspace's disk: its room and permissions.")
 
 
 def set_aside(path: Path) -> Path:

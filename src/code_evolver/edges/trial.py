@@ -3,7 +3,7 @@
 import json
 import selectors
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -218,24 +218,22 @@ class ChildTrials:
         if self._tagged:
             tools = [*tools, *(name for tag in tags_of(code) for name in self._tagged.get(tag, ()))]
         modules = sorted(imports_of(code) & self._loadable)
-        held = Trial("guarded", "", [])
+        runs: list[Run] = []
         try:
             with self._nursery(len(cases), modules, limits, tools, stub=answer is None) as nursery:
                 sessions = [
                     _Session(channel, limits, tools, _failing(answer, case.failing) if answer else _stubs(case))
                     for channel, case in zip(nursery.workers, cases, strict=True)
                 ]
-                for held in self._serve(nursery, sessions, code, cases):
-                    pass
+                level, detail = self._serve(nursery, sessions, code, cases, runs)
         except ChildLost as lost:
-            return replace(held, failed=lost.message)
-        return held
+            return Trial("guarded", "", runs, failed=lost.message)
+        return Trial(level, detail, runs)
 
     def _serve(
-        self, nursery: Nursery, sessions: Sequence[_Session], code: bytes, cases: Sequence[Case]
-    ) -> Iterator[Trial]:
-        """Run one case after the other, the next ones already begun; give what is known after each."""
-        runs: list[Run] = []
+        self, nursery: Nursery, sessions: Sequence[_Session], code: bytes, cases: Sequence[Case], runs: list[Run]
+    ) -> tuple[Level, str]:
+        """Run one case after the other into `runs`, the next ones already begun; give level and detail."""
         level: Level = "guarded"
         detail, begun = "", 0
         for number, case in enumerate(cases):
@@ -248,8 +246,7 @@ class ChildTrials:
                 sessions[ahead].start(code, cases[ahead].input)
                 begun = ahead + 1
             runs.append(_one(nursery, number, case, sessions[number]))
-            yield Trial(level, detail, runs)
-        yield Trial(level, detail, runs)
+        return level, detail
 
     def _same_level(self, number: int, before: Level, now: Level) -> Level:
         """Refuse a worker that is less shut in than this machine can."""
