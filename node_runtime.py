@@ -27,10 +27,32 @@ def _distrust(path: str) -> None:
     root = os.path.dirname(os.path.dirname(folder))  # noqa: PTH120 - as above
     kept = [entry for entry in sys.path if entry not in ("", folder, root)]
     sys.path[:] = [*kept, root]
+    _forget_strays(folder)
+
+
+def _forget_strays(folder: str) -> None:
+    """Drop what Python took from the node's folder before we were asked (a json.py there comes before the real one)."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if name != "__main__" and os.path.dirname(os.path.abspath(file)) == folder:  # noqa: PTH100, PTH120 - as above
+            del sys.modules[name]
+            where = os.path.basename(file)  # noqa: PTH119 - as above
+            sys.stderr.write(
+                f"code-evolver: WARNING: {where!a} beside main.py was run by Python in place of {name!a}. Remove it.\n"
+            )
+
+
+def _find_package() -> None:
+    """Let a checkout work that is not installed: the package lies beside this file, in src/."""
+    from importlib.util import find_spec  # here: after the node's folder left sys.path
+
+    if find_spec("code_evolver") is None:
+        sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "src"))  # noqa: PTH100, PTH118, PTH120 - as above
 
 
 def _take_over(path: str) -> None:
     """Run the node in its child and end this process."""
+    _find_package()
     from pathlib import Path  # here: after the node's folder left sys.path
 
     from code_evolver.host import run_node_by_hand  # as above
@@ -46,6 +68,7 @@ def __getattr__(name: str) -> object:
     """Build the functions when the first is asked for."""
     if name not in NAMES:
         raise AttributeError(f"module 'node_runtime' has no attribute {name!r}")
+    _find_package()
     from importlib.util import module_from_spec, spec_from_file_location  # here: costs 2 ms
     from pathlib import Path  # here: as above
 

@@ -1,11 +1,13 @@
 """Listen to a SignalR hub and turn its tasks into proven workflows. See --help; --demo needs no hub and no model."""
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "src"))  # noqa: PTH118, PTH120 - pathlib costs half a start
 
-from code_evolver.commands.run import main
+from code_evolver.help_text import helped_with  # noqa: E402 - a checkout works without being installed
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not helped_with("run", sys.argv[1:]):
+    from code_evolver.commands.run import main  # after --help, which must be quick
+
     sys.exit(main(sys.argv[1:]))

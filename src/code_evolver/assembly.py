@@ -1,6 +1,7 @@
 """The one place that constructs edges: for the connector, the tools, the commands, and nodes started by hand."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import sys
@@ -12,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from code_evolver.configuration import load, shipped_root
+from code_evolver.core.errors import StoreError
 from code_evolver.core.events import timestamp
+from code_evolver.core.examples import nearest, words_of_task
 from code_evolver.core.hub_address import public_url
 from code_evolver.core.llm_config import LlmConfig, combine, from_environment, read_config
 from code_evolver.core.manifest import Manifest
-from code_evolver.core.prompt import Example
+from code_evolver.core.prompt import MOST_EXAMPLES, Example
 from code_evolver.core.redact import Redactor
 from code_evolver.core.session import HubSettings
 from code_evolver.core.settings import Layer, Resolved, Settings
+from code_evolver.core.shape import program_key
+from code_evolver.core.strict_json import dumps, escape
 from code_evolver.core.task import Task
+from code_evolver.edges.failures import FailureLog
 from code_evolver.edges.hub.drive import HubListener
 from code_evolver.edges.llm import HttpModels, discover
 from code_evolver.edges.manifests import load_manifests
@@ -31,7 +37,7 @@ from code_evolver.edges.prompt_files import PromptFiles
 from code_evolver.edges.queue_sqlite import SqliteQueue
 from code_evolver.edges.tool_http import HttpTools, servers
 from code_evolver.edges.tool_process import ProcessTools
-from code_evolver.edges.toolbox import Toolbox
+from code_evolver.edges.toolbox import RunNode, Toolbox
 from code_evolver.edges.trial import ChildTrials
 from code_evolver.edges.workspace import Workspace, hold
 from code_evolver.ports import Answer, Call, Emit, Received
@@ -60,10 +66,11 @@ class Parts:
     output: OutputFile | None = None
     listener: HubListener | None = None
     shown_hub_url: str = ""
+    learn: Callable[[str], None] = lambda _secret: None
 
     def listen(self, receive: Receive) -> HubListener:
         """Make the hub listener."""
-        self.listener = HubListener(hub_settings(self.settings), receive=receive, emit=self.emit)
+        self.listener = HubListener(hub_settings(self.settings), receive=receive, emit=self.emit, learn=self.learn)
         return self.listener
 
     def keep_tasks(self, raw: Sequence[Mapping[str, Any]]) -> None:
@@ -119,7 +126,10 @@ async def _construct(
     nodes = node_store(workspace)
     tools = frozenset(one.name for one in callable_tools(manifests))
     shelf = NodeShelf(nodes, index, trials, tools=tools, versions=versions_of(manifests), emit=emit)
-    models = await models_of(resolved, emit, workspace.state / "models.json")
+    # Both wait for others (a model server, a child): together, for the hub is not called before.
+    models, _ = await asyncio.gather(
+        models_of(resolved, emit, workspace.state / "models.json"), asyncio.to_thread(trials.level)
+    )
     stack.push_async_callback(models.close)
     ended = asyncio.Event()
 
@@ -132,7 +142,7 @@ async def _construct(
         queue,
         shelf,
         models,
-        RouterPrompts(manifests, examples_from(index, nodes)),
+        RouterPrompts(manifests, examples_from(index, nodes), lessons_from(index)),
         emit_and_wake,
         replace(
             policy_of(settings, trials, tools, models.config),
@@ -194,6 +204,11 @@ def node_store(workspace: Workspace) -> NodeStore:
     return NodeStore(workspace.nodes, workspace.state / "staged")
 
 
+def failures_of(workspace: Workspace) -> FailureLog:
+    """Give the count of nodes' failures in use."""
+    return FailureLog(workspace.state / "failures.jsonl")
+
+
 def llm_config(resolved: Resolved) -> LlmConfig | None:
     """Give the model backends that config.yaml and the environment name."""
     section = resolved.sections.get("llm")
@@ -211,21 +226,35 @@ async def models_of(resolved: Resolved, emit: Emit, memory: Path | None = None) 
 
 
 def examples_from(index: NodeIndex, nodes: NodeStore) -> Callable[[Task], Sequence[Example]]:
-    """Give what finds proven programs that are like a task's."""
+    """Give what finds the proven programs that are most like a task's."""
 
     def find(task: Task) -> Sequence[Example]:
-        return [Example(title, nodes.code(name).decode("utf-8")) for name, title in index.similar(task.type, limit=2)]
+        near = nearest(task, index.near(task.type, words_of_task(task)), MOST_EXAMPLES)
+        found = []
+        for one in near:
+            with contextlib.suppress(StoreError):  # damaged since: no example
+                found.append(Example(one.title, nodes.code(one.name).decode("utf-8", "replace")))
+        return found
 
     return find
 
 
+def lessons_from(index: NodeIndex) -> Callable[[Task], Sequence[tuple[str, str]]]:
+    """Give what finds what earlier drafts of a task's kind got wrong."""
+    return lambda task: index.lessons(program_key(task), task.type)
+
+
 def toolbox(
-    resolved: Resolved, manifests: Mapping[str, Manifest], models: HttpModels, emit: Emit | None = None
+    resolved: Resolved,
+    manifests: Mapping[str, Manifest],
+    models: HttpModels,
+    emit: Emit | None = None,
+    run_node: RunNode | None = None,
 ) -> Toolbox:
-    """Give the real tools."""
+    """Give the real tools. `run_node` runs tools of type workflow (host.node_tool)."""
     roots = (Path(resolved.settings.workspace), shipped_root())
     http = HttpTools(servers(os.environ, resolved.sections.get("tools")))
-    return Toolbox(manifests, models, emit=emit, http=http, processes=ProcessTools(roots))
+    return Toolbox(manifests, models, run_node=run_node, emit=emit, http=http, processes=ProcessTools(roots))
 
 
 def proof_kit(workspace: Path | None = None) -> tuple[ChildTrials, frozenset[str], dict[str, str]]:
@@ -235,7 +264,7 @@ def proof_kit(workspace: Path | None = None) -> tuple[ChildTrials, frozenset[str
     return ChildTrials(tagged=tags_of(manifests)), tools, versions_of(manifests)
 
 
-def answerer(workspace: Path) -> Callable[[Sequence[Call]], Sequence[Answer]]:
+def answerer(workspace: Path, run_node: RunNode | None = None) -> Callable[[Sequence[Call]], Sequence[Answer]]:
     """Give what answers a node's tool calls with the real tools of a workspace. Each list of calls runs at once, bounded."""
     resolved = load(Layer({"workspace": str(workspace)}, {"workspace": "node"}))
     manifests = manifests_of(Workspace.at(workspace))
@@ -243,7 +272,7 @@ def answerer(workspace: Path) -> Callable[[Sequence[Call]], Sequence[Answer]]:
     async def answer(calls: Sequence[Call]) -> Sequence[Answer]:
         models = await models_of(resolved, _to_stderr)
         try:
-            return await toolbox(resolved, manifests, models, _to_stderr).call_many(calls)
+            return await toolbox(resolved, manifests, models, _to_stderr, run_node).call_many(calls)
         finally:
             await models.close()
 
@@ -251,6 +280,7 @@ def answerer(workspace: Path) -> Callable[[Sequence[Call]], Sequence[Answer]]:
 
 
 def _to_stderr(name: str, /, **fields_: Any) -> None:
-    """A node by hand tells only what a person must know."""
+    """A node by hand tells only what a person must know: as JSON, for a program must see `"degraded": true` as well."""
     if name in ("notice", "llm_unavailable", "llm_failed"):
-        sys.stderr.write(f"{fields_.get('message') or fields_.get('hint') or fields_.get('error')}\n")
+        sys.stderr.write(escape(dumps({"event": name, **fields_})) + "\n")
+        sys.stderr.flush()

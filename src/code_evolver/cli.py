@@ -2,10 +2,13 @@
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 
 from code_evolver import __version__
+from code_evolver.help_text import helped_with
 
 COMMANDS = {
     "run": "listen to a hub and make workflows of its tasks (= python start_signalr_training.py)",
@@ -23,7 +26,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; give its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = in_utf8(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(usage())
         return 0 if arguments else 2
@@ -34,9 +37,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         sys.stderr.write(unknown(name))
         return 2
+    if helped_with(name, arguments[1:]):
+        return 0
     module = importlib.import_module(f"code_evolver.commands.{name.replace('-', '_')}")
     code: int = module.main(arguments[1:])
     return code
+
+
+def in_utf8(words: Sequence[str]) -> list[str]:
+    """Read words of the command line, and print from now on, in UTF-8: also where the locale (LANG=C) is ASCII only."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    return [word if word.isascii() else os.fsencode(word).decode("utf-8", "surrogateescape") for word in words]
 
 
 def usage() -> str:

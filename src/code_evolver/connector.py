@@ -5,7 +5,7 @@ Phases: hold the workspace → assemble → recover → receive and work until a
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from code_evolver.core.errors import (
     CodeEvolverError,
     HubError,
     ModelUnavailable,
+    StoreError,
     failure,
 )
 from code_evolver.core.settings import Resolved, Settings
@@ -30,6 +31,7 @@ from code_evolver.stopping import StopRequest
 from code_evolver.worker import feed_leases
 
 _LAST_REPORTS_SECONDS = 2.0
+_REGISTRY_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -48,9 +50,16 @@ class Run:
 
 
 async def connect(
-    resolved: Resolved, emit_event: Emit, *, stop: StopRequest, hub: bool = True
+    resolved: Resolved,
+    emit_event: Emit,
+    *,
+    stop: StopRequest,
+    hub: bool = True,
+    learn: Callable[[str], None] = lambda _secret: None,
 ) -> tuple[dict[str, Any], int]:
     """Do a whole run; give the result document and the exit code. `hub` False: work the queue off and end.
+
+    `learn` is told each secret that comes up: the hub's tokens.
 
     Raises CodeEvolverError for what is wrong before the run begins; later errors are part of the result.
     """
@@ -62,6 +71,7 @@ async def connect(
 
     async with assemble(resolved, emit, hub=hub) as parts:
         run = Run(resolved.settings, parts, tally, emit, stop)
+        parts.learn = learn
         tally.hub_url = parts.shown_hub_url
         try:
             if await _started(run):
@@ -125,6 +135,7 @@ def _jobs(run: Run, *, hub: bool) -> dict[str, Coroutine[Any, Any, Any]]:
     jobs: dict[str, Coroutine[Any, Any, Any]] = {
         "stop": run.stop.drain.wait(),
         "requests": serve_requests(parts.workspace, parts.queue, run.emit, run.wake.set),
+        "registry": _keep_registry(run),
     }
     if settings.auto_generate_workflows:
         jobs["feeder"] = feed_leases(parts.queue, run.feed, run.wake)
@@ -149,6 +160,19 @@ def _why(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> str:
     if run.stop.reason:
         return run.stop.reason
     return next((name for name, job in jobs.items() if job.done()), "done")
+
+
+async def _keep_registry(run: Run) -> None:
+    """Keep registry.json at most a second behind where many nodes are saved; what cannot be written is tried again."""
+    said = ""
+    while True:
+        await asyncio.sleep(_REGISTRY_SECONDS)
+        try:
+            await asyncio.to_thread(run.parts.shelf.catch_up)
+        except StoreError as error:
+            if error.message != said:
+                run.emit("notice", message=f"{error.message} {error.hint}")
+            said = error.message
 
 
 async def _until_empty(run: Run) -> None:

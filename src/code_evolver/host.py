@@ -1,19 +1,24 @@
 """Runs one node that was started by hand: checks it again, puts it into a sealed child, relays its streams."""
 
+import asyncio
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from code_evolver.core.errors import CodeEvolverError, InputError, NodeChanged, NodeError
-from code_evolver.core.gate import check, tools_of
+from code_evolver.core.gate import check, tags_of, tools_of
+from code_evolver.core.naming import safe_name
 from code_evolver.core.strict_json import BadJson, dumps, loads, show
-from code_evolver.core.trials import Answerer, Run
-from code_evolver.edges.trial import ChildTrials
+from code_evolver.core.trials import Answerer, Run, Trial
+from code_evolver.edges.trial import ChildTrials, Level, TooWeak
+from code_evolver.edges.workspace import Workspace
 
+MOST_DEPTH = 4
+"""So many nodes may call each other as tools, one in another."""
 MOST_INPUT = 64 * 1024 * 1024
 CODE_SUFFIXES = frozenset({".py", ".pyc", ".pyd", ".so", ".pth"})
 STOPPED: Mapping[str, str] = {
@@ -49,15 +54,17 @@ def own_doors() -> Doors:
     return Doors(sys.stdin.buffer, sys.stdout.buffer, say, os.environ)
 
 
-def run_node_by_hand(main_py: Path, doors: Doors | None = None, answer: Answerer | None = None) -> int:
+def run_node_by_hand(
+    main_py: Path, doors: Doors | None = None, answer: Answerer | None = None, trials: ChildTrials | None = None
+) -> int:
     """Run nodes/<name>/main.py on stdin, print its document, give its exit code.
 
-    `answer` answers tool calls; None: the workspace's toolbox, or stubs where CODE_EVOLVER_STUB_TOOLS=1.
+    `answer` answers tool calls; None: the workspace's toolbox, or stubs where CODE_EVOLVER_STUB_TOOLS=1. `trials`: where to run.
     """
     doors = doors or own_doors()
     try:
         code = permitted_code(main_py, doors)
-        run = _run(main_py, code, doors, answer)
+        run = _run(main_py, code, doors, answer, trials or _trials_for(code, main_py.parent.parent.parent))
         return _relay(run, doors)
     except CodeEvolverError as error:
         _print_failure(doors, error.describe())
@@ -131,9 +138,7 @@ def _check_hash(folder: Path, code: bytes, doors: Doors) -> None:
     doors.say(f"CHANGED PROGRAM: {changed.message} It runs because CODE_EVOLVER_RUN_CHANGED=1.")
 
 
-def _run(main_py: Path, code: bytes, doors: Doors, answer: Answerer | None) -> Run:
-    trials = ChildTrials()
-    _refuse_unless_isolated(main_py.parent, code, trials, doors)
+def _run(main_py: Path, code: bytes, doors: Doors, answer: Answerer | None, trials: ChildTrials) -> Run:
     stubs = doors.environment.get("CODE_EVOLVER_STUB_TOOLS") == "1"
     if stubs:
         doors.say("Stub tools answer (CODE_EVOLVER_STUB_TOOLS=1): no tool is called.")
@@ -144,8 +149,9 @@ def _run(main_py: Path, code: bytes, doors: Doors, answer: Answerer | None) -> R
     if answer is None and not stubs and tools:
         from code_evolver.assembly import answerer  # here: builds every edge; a node without tools needs none
 
-        answer = answerer(main_py.parent.parent.parent)
-    trial = trials.run_node(code, data, tools, answer)
+        root = main_py.parent.parent.parent
+        answer = answerer(root, node_tool(root, doors))
+    trial = _held(main_py.parent, code, doors, lambda least: trials.run_node(code, data, tools, answer, least=least))
     if trial.failed:
         raise NodeError(trial.failed, "Try again.", code="child_lost")
     if trial.level == "guarded":
@@ -153,23 +159,90 @@ def _run(main_py: Path, code: bytes, doors: Doors, answer: Answerer | None) -> R
     return trial.runs[0]
 
 
-def _refuse_unless_isolated(folder: Path, code: bytes, trials: ChildTrials, doors: Doors) -> None:
-    """Run what a model wrote behind a wall only, unless that was allowed. What we composed runs at either level."""
-    record: dict[str, Any] = {}
+def _trials_for(code: bytes, workspace: Path) -> ChildTrials:
+    if not tags_of(code):
+        return ChildTrials()
+    from code_evolver import assembly  # here: reads the manifests; only call_tool_resilient needs to know their tags
+
+    return ChildTrials(tagged=assembly.tags_of(assembly.manifests_of(Workspace.at(workspace))))
+
+
+def node_tool(workspace: Path, doors: Doors, depth: int = 1) -> Callable[[str, Mapping[str, Any]], Awaitable[Any]]:
+    """Give what runs a node of the workspace as a tool, checked and shut in as by hand; nodes call nodes four deep at most."""
+
+    async def run(name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        if depth > MOST_DEPTH:
+            raise NodeError(f"{name} is called by nodes that call nodes, over {MOST_DEPTH} deep.", "Is there a circle?")
+        return await asyncio.to_thread(_run_as_tool, name, payload, workspace, doors, depth)
+
+    return run
+
+
+def _run_as_tool(name: str, payload: Mapping[str, Any], workspace: Path, doors: Doors, depth: int) -> Mapping[str, Any]:
+    from code_evolver.assembly import answerer  # here: as in _run
+
+    if not safe_name(name):
+        raise NodeError(f"{show(name)} is no name of a node.", "`code-evolver nodes list` shows the names.")
+    main_py = workspace / "nodes" / name / "main.py"
+    code = permitted_code(main_py, doors)
+    tools, trials, data = tools_of(code), _trials_for(code, workspace), dumps(dict(payload)).encode()
+    answer = answerer(workspace, node_tool(workspace, doors, depth + 1)) if tools else None
+    trial = _held(main_py.parent, code, doors, lambda least: trials.run_node(code, data, tools, answer, least=least))
+    if trial.failed:
+        raise NodeError(trial.failed, "Try again.", code="child_lost")
+    return _document_of(name, trial.runs[0])
+
+
+def _document_of(name: str, run: Run) -> Mapping[str, Any]:
+    if run.stopped_by:
+        raise NodeError(
+            f"The node {name} {STOPPED.get(run.stopped_by, 'was stopped')}.", f"Stopped by: {run.stopped_by}."
+        )
+    try:
+        found = loads(run.stdout)
+    except BadJson as error:
+        raise NodeError(f"The node {name} printed no JSON document: {error.message}", error.hint) from error
+    if run.exit_code == 0 and isinstance(found, dict):
+        return found
+    fault = found.get("error") if isinstance(found, dict) else None
+    said = str(fault.get("message", "")) if isinstance(fault, dict) else ""
+    raise NodeError(f"The node {name} failed: {show(said, 300)}.", f"Try it by hand: python nodes/{name}/main.py")
+
+
+def _held(folder: Path, code: bytes, doors: Doors, run: Callable[[Level], Trial]) -> Trial:
+    """Run what we composed at either level; what a model wrote, or nobody knows who, behind a wall unless that was waived."""
+    author = author_of(folder, code, doors)
+    if author == "composer":
+        return run("guarded")
+    try:
+        return run("isolated")
+    except TooWeak as weak:
+        if isolation_wanted(folder.parent.parent, doors.environment) == "guarded":
+            return run("guarded")
+        who = "a model wrote this node" if author == "model" else "nobody knows who wrote this node"
+        raise NodeError(f"{weak.message[:-1]}, and {who}.", weak.hint, code=weak.code) from weak
+
+
+def author_of(folder: Path, code: bytes, doors: Doors) -> str:
+    """Give "composer", "model", or "" where node.json does not say it of this very program. A copy has its first author."""
     try:
         record = read_record(folder)
     except NodeChanged:
         doors.say("The node has no record that says who wrote it.")
-    generator = record.get("generator") if record.get("sha256") == normal_sha256(code) else None
-    ours = isinstance(generator, dict) and str(generator.get("kind")) in {"composer", "copy"}
-    if ours or doors.environment.get("CODE_EVOLVER_ISOLATION") == "guarded":
-        return
-    level, detail = trials.level()  # a child of its own: 30 ms that composed nodes do not pay
-    if level == "guarded":
-        raise NodeError(
-            f"This machine reaches the level guarded only ({detail}), and a model wrote this node.",
-            "Allow it with CODE_EVOLVER_ISOLATION=guarded if you trust it.",
-        )
+        return ""
+    made = record.get("generator")
+    if record["sha256"] != normal_sha256(code) or not isinstance(made, dict):
+        return ""
+    author = made.get("origin") if made.get("kind") == "copy" else made.get("kind")
+    return author if author in ("composer", "model") else ""
+
+
+def isolation_wanted(workspace: Path, environment: Mapping[str, str]) -> str:
+    """Give the setting `isolation` as environment and config.yaml of the workspace say it. Raises ConfigurationError."""
+    from code_evolver.configuration import load  # here: reads YAML; on a machine with a seal nobody asks
+    from code_evolver.core.settings import Layer  # as above
+
+    return load(Layer({"workspace": str(workspace)}, {"workspace": "node"}), environment).settings.isolation
 
 
 def _relay(run: Run, doors: Doors) -> int:

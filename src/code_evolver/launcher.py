@@ -21,8 +21,14 @@ from code_evolver.core.tally import Tally
 
 LAUNCHED = "CODE_EVOLVER_LAUNCHED"
 _TICK = 0.25
-_PATIENCE_AFTER_SECOND = 3.0
-"""The connector ends within 1 s of a second request; past this it is killed."""
+_PASSING_ON = 0.05
+"""Seconds between two looks for a request to stop."""
+_PATIENCE_AFTER_SECOND = 0.95
+"""The connector ends sooner by itself; past this it is killed."""
+_PATIENCE_WITH_READERS = 1.0
+"""So long the last lines may take to be read after a second request and the connector's end."""
+_INTERRUPTED = 130
+_SIGKILL = 9
 
 
 class View(Protocol):
@@ -63,10 +69,12 @@ class Launcher:
     _stops: int = 0
     _asked: int = 0
     _asked_at: float = 0.0
+    _over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> Ended:
         """Run the child to its end. Signals (Ctrl+C, SIGTERM) ask it to stop: once to drain, twice at once."""
         tally = Tally(hub_name=str(self.settings.get("hub_name", "")))
+        before = self._take_signals()  # first: one that comes while the child starts is passed on as well
         child = self._spawn()
         out: list[bytes] = []
         readers = [
@@ -75,16 +83,19 @@ class Launcher:
         ]
         for reader in readers:
             reader.start()
-        before = self._take_signals()
         try:
             self._hand_over_settings(child)
-            self._follow(child, tally)
+            threading.Thread(target=self._pass_on_stops, args=(child,), daemon=True).start()
+            self._follow(tally)
             code = child.wait()
+            if code == -_SIGKILL and self._asked == 2:
+                code = _INTERRUPTED  # it was us
             readers[1].join(5.0)
         finally:
+            self._over.set()
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self.view.close()
+            self._show_safely(self.view.close)
             if child.poll() is None:
                 child.kill()
         return Ended(code, _read_result(b"".join(out)), tally)
@@ -105,11 +116,15 @@ class Launcher:
         )
 
     def _take_signals(self) -> dict[int, Any]:
-        def asked(_number: int, _frame: object) -> None:
-            self._stops += 1
+        def asked(number: int, _frame: object) -> None:
+            # A closed terminal says so twice (the system and the shell), and nobody is there to mean it.
+            self._stops = max(self._stops, 1) if signal.Signals(number).name == "SIGHUP" else self._stops + 1
 
         names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-        return {getattr(signal, name): signal.signal(getattr(signal, name), asked) for name in names}
+        numbers = [getattr(signal, name) for name in names]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # nohup: stay
+            numbers.remove(signal.SIGHUP)
+        return {number: signal.signal(number, asked) for number in numbers}
 
     def _hand_over_settings(self, child: "subprocess.Popen[bytes]") -> None:
         self._tell(child, json.dumps(dict(self.settings)).encode() + b"\n")
@@ -128,37 +143,53 @@ class Launcher:
             self._lines.put(line)
         self._lines.put(None)
 
-    def _follow(self, child: "subprocess.Popen[bytes]", tally: Tally) -> None:
+    def _follow(self, tally: Tally) -> None:
         while True:
-            self._pass_on_stops(child, tally)
+            if not self._stops and self.finished(tally):
+                self._stops = 1
             try:
                 line = self._lines.get(timeout=_TICK)
             except queue.Empty:
-                self.view.tick(tally)
+                self._show_safely(self.view.tick, tally)
                 continue
             if line is None:
                 return
-            self._show(line, tally)
+            self._take_line(line, tally)
 
-    def _pass_on_stops(self, child: "subprocess.Popen[bytes]", tally: Tally) -> None:
-        if not self._stops and self.finished(tally):
-            self._stops = 1
-        while self._asked < min(self._stops, 2):
-            self._asked += 1
-            self._asked_at = time.monotonic()
-            self._tell(child, b"stop\n")
-        if self._asked == 2 and time.monotonic() - self._asked_at > _PATIENCE_AFTER_SECOND:
-            child.kill()
+    def _pass_on_stops(self, child: "subprocess.Popen[bytes]") -> None:
+        """Tell the child of each request; a thread of its own, because the main one may hang on a terminal that stands still."""
+        while not self._over.wait(_PASSING_ON):
+            while self._asked < min(self._stops, 2):
+                self._asked += 1
+                self._asked_at = time.monotonic()
+                self._tell(child, b"stop\n")
+            if self._asked == 2 and time.monotonic() - self._asked_at > _PATIENCE_AFTER_SECOND:
+                if child.poll() is None:
+                    child.kill()
+                elif time.monotonic() - self._asked_at > _PATIENCE_AFTER_SECOND + _PATIENCE_WITH_READERS:
+                    os._exit(_INTERRUPTED)
 
-    def _show(self, line: bytes, tally: Tally) -> None:
+    def _take_line(self, line: bytes, tally: Tally) -> None:
         text = line.decode("utf-8", "replace")
         if self.passed_on is not None:
-            self.passed_on.write(text)
-            self.passed_on.flush()
+            self._show_safely(_write, self.passed_on, text)
         event = _read_event(text)
         if event is not None:
             tally.add(event)
-            self.view.event(event, tally)
+            self._show_safely(self.view.event, event, tally)
+
+    @staticmethod
+    def _show_safely(show: Callable[..., None], *values: Any) -> None:
+        """Show something; where nobody looks any more (`| head -1`, a closed terminal), the work goes on unseen."""
+        try:
+            show(*values)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _write(stream: IO[str], text: str) -> None:
+    stream.write(text)
+    stream.flush()
 
 
 def _read_event(text: str) -> dict[str, Any] | None:
@@ -186,7 +217,9 @@ def how_it_ended(ended: Ended) -> dict[str, Any]:
     """Give the result that the launcher prints: the connector's, or one made of its events where it was killed."""
     if ended.result:
         return ended.result
-    if ended.code < 0:
+    if ended.code == _INTERRUPTED:
+        message = "The connector was ended by the second request to stop, before it could give its result."
+    elif ended.code < 0:
         name = signal.Signals(-ended.code).name if -ended.code in set(signal.Signals) else str(-ended.code)
         message = f"The connector was killed by {name}."
     else:
@@ -198,7 +231,8 @@ def how_it_ended(ended: Ended) -> dict[str, Any]:
 
 def exit_code(ended: Ended) -> int:
     """Give the launcher's exit code: the connector's, or 1 where it was killed."""
-    return ended.code if ended.result and ended.code >= 0 else 1
+    told = ended.result or ended.code == _INTERRUPTED
+    return ended.code if told and ended.code >= 0 else 1
 
 
 def connector_command(root: Path | None = None) -> list[str]:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from code_evolver.core.budget import Account
+from code_evolver.core.findings import Finding
+from code_evolver.core.journey import AskCode, Generated, Program, Proof, Try
 from code_evolver.core.question import Ask, Reply, Usage
 from code_evolver.core.task import Put, Refusal, Task
+from code_evolver.core.task_types import TaskType
 from code_evolver.core.trials import Answer, Answerer, Call, Case, Run, StopReason, Trial
 
 __all__ = [
@@ -23,15 +26,18 @@ __all__ = [
     "Emit",
     "End",
     "HubConnection",
+    "Known",
     "Lease",
     "Models",
     "Outcome",
+    "Prompts",
     "Put",
     "Queue",
     "Received",
     "Reply",
     "Report",
     "Run",
+    "Shelf",
     "StopReason",
     "Trial",
     "Trials",
@@ -238,3 +244,52 @@ class Trials(Protocol):
 
     def level(self) -> tuple[Literal["isolated", "guarded"], str]:
         """Give the level that this machine reaches, and its detail."""
+
+
+# ── programs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A node that is there already for a task's node key."""
+
+    name: str
+    source: bool
+    """The task is the node's source: it was saved, but the task not ended, when something stopped us."""
+    covered: bool
+    """The node's proof covers the task's inputs."""
+    bad: bool = False
+    """People call it bad: it is made anew, and stays until its successor is proven."""
+
+
+class Shelf(Protocol):
+    """What the worker needs of nodes/, the index and the proof (assembly.py joins them)."""
+
+    def known(self, task: Task, keys: tuple[str, str]) -> Known | None:
+        """Find a node for the task's node key."""
+
+    def program(self, program: str) -> Program | None:
+        """Find a proven program for a program key."""
+
+    def prove(self, task: Task, row: TaskType | None, step: Try) -> Proof:
+        """Hold the trial and judge it; verdicts are cached by hashes. Blocking."""
+
+    def extend(self, task: Task, row: TaskType | None, name: str) -> bool:
+        """Prove a node on the task's own shape and note that its proof covers it now. Blocking."""
+
+    def save(self, task: Task, row: TaskType | None, keys: tuple[str, str], made: Generated) -> tuple[str, str]:
+        """Save and register a node; give (name, path), path "" where it is the present one. Blocking, idempotent for one task."""
+
+    def settle(self, name: str) -> None:
+        """Go on using a node that people call bad: no better program could be made."""
+
+    def learn(self, task: Task, program: str, findings: Sequence[Finding]) -> None:
+        """Keep what a model's draft got wrong, for later tasks of this kind."""
+
+
+class Prompts(Protocol):
+    """Turns a step into a question (assembly.py joins manifests, examples and templates)."""
+
+    def plan(self, task: Task, tier: str) -> Ask:
+        """Ask for a plan."""
+
+    def code(self, task: Task, step: AskCode) -> Ask:
+        """Ask for a program."""

@@ -18,6 +18,8 @@ OWN_TOOLS = frozenset({
 })  # fmt: skip
 """Tools that workflows may not call."""
 Examples = Callable[[Task], Sequence[Example]]
+Lessons = Callable[[Task], Sequence[tuple[str, str]]]
+"""(rule, message) of what earlier drafts of this kind got wrong."""
 
 
 def tool_cards(manifests: Mapping[str, Manifest]) -> list[ToolCard]:
@@ -33,11 +35,12 @@ def callable_tools(manifests: Mapping[str, Manifest]) -> list[Manifest]:
 class RouterPrompts:
     """Implements worker.Prompts with the router's manifest."""
 
-    def __init__(self, manifests: Mapping[str, Manifest], examples: Examples) -> None:
+    def __init__(self, manifests: Mapping[str, Manifest], examples: Examples, lessons: Lessons) -> None:
         """Raises ManifestError where the router's manifest is missing."""
         self._voice = voice(manifests, ROUTER)
         self._tools = tool_cards(manifests)
         self._examples = examples
+        self._lessons = lessons
 
     def plan(self, task: Task, tier: str) -> Ask:
         """Ask for a plan."""
@@ -46,7 +49,8 @@ class RouterPrompts:
     def code(self, task: Task, step: AskCode) -> Ask:
         """Ask for a program, or a better one."""
         return prompt.code_ask(
-            self._voice, task, step.plan, self._tools, self._examples(task), step.findings, step.draft, tier=step.tier
+            self._voice, task, step.plan, self._tools, self._examples(task), step.findings, step.draft, tier=step.tier,
+            lessons=self._lessons(task),
         )  # fmt: skip
 
 

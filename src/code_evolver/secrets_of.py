@@ -1,17 +1,75 @@
 """Everything secret that a run knows of, for the second pass over what leaves it (the first: never put it in)."""
 
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+from code_evolver.core.redact import Redactor
 from code_evolver.core.settings import Resolved
+from code_evolver.core.strict_json import dumps
 
-_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
+_SHORTEST = 6
+_LONGEST_FILE = 64 * 1024
+"""Bytes."""
 
 
 def secrets_of(resolved: Resolved, environment: Mapping[str, str] | None = None) -> list[str]:
-    """Give the token, the headers' values, and the values of environment variables that are named like secrets."""
+    """Give the token, the headers' values, what key files hold, and environment variables that are or hold keys."""
     settings = resolved.settings
-    found = [settings.access_token or "", *settings.headers.values()]
     surroundings = os.environ if environment is None else environment
+    found = [settings.access_token or "", *settings.headers.values()]
     found += [value for name, value in surroundings.items() if any(word in name.upper() for word in _NAMES)]
-    return [secret for secret in found if len(secret) >= 6]
+    rows = [*_rows(resolved.sections, "llm", "backends"), *_rows(resolved.sections, "tools")]
+    found += [surroundings.get(str(row.get("api_key_env")), "") for row in rows]
+    files = [settings.access_token_file, *(row.get("api_key_file") for row in rows)]
+    found += [_text_of(Path(str(name)).expanduser()) for name in files if name]
+    return [secret for secret in found if len(secret) >= _SHORTEST]
+
+
+def _rows(sections: Mapping[str, Any], *path: str) -> list[Mapping[str, Any]]:
+    """Give the mappings under a part of config.yaml, which has not been checked yet."""
+    part: Any = sections
+    for key in path:
+        part = part.get(key) if isinstance(part, Mapping) else None
+    return [row for row in part.values() if isinstance(row, Mapping)] if isinstance(part, Mapping) else []
+
+
+def _text_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST_FILE).decode("utf-8-sig", "replace").strip()
+    except OSError:
+        return ""  # whoever needs the file says what is wrong with it
+
+
+class Secrets:
+    """Cleans what leaves a run. Secrets that come up while it lasts (a command's token, a redirect's) are learnt."""
+
+    def __init__(self, known: list[str]) -> None:
+        """Take those known at the start."""
+        self._known = set(known)
+        self._redactor = Redactor(known)
+
+    def learn(self, secret: str) -> None:
+        """Hide this one too from now on."""
+        bare = secret.removeprefix("Bearer ").removeprefix("Basic ").strip()
+        if len(bare) >= _SHORTEST and bare not in self._known:
+            self._known.add(bare)
+            self._redactor = Redactor(self._known)
+
+    def clean(self, text: str) -> str:
+        """Give a text without them."""
+        return self._redactor.clean(text)
+
+    def clean_document(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a JSON object without them; as it is where none is in it."""
+        text = dumps(document)
+        cleaned = self.clean(text)
+        try:
+            found = document if cleaned == text else json.loads(cleaned)
+        except ValueError:  # a secret that is a piece of JSON's own marks
+            found = {"success": document.get("success", False)}
+        return dict(found)

@@ -3,26 +3,32 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from code_evolver.core.coverage import covers_task
 from code_evolver.core.document import readme
 from code_evolver.core.errors import StoreError
+from code_evolver.core.findings import Finding
 from code_evolver.core.gate import tools_of
 from code_evolver.core.journey import Generated, Program, Proof, Try
 from code_evolver.core.naming import free_name, node_name
-from code_evolver.core.record import make_record, source_id
+from code_evolver.core.record import make_record, one_line, source_id
 from code_evolver.core.registry import source_hash, write_record
 from code_evolver.core.task import Task, node_input
 from code_evolver.core.task_types import TaskType
 from code_evolver.edges.node_index import NodeIndex
 from code_evolver.edges.nodes import NodeStore
-from code_evolver.ports import Emit, Trials
+from code_evolver.ports import Emit, Known, Trials
 from code_evolver.proof import prove, still_valid
-from code_evolver.worker import Known
 
 _CACHED = 256
+_PIECE = 500
+_READERS = 4
 
 
 class NodeShelf:
@@ -52,6 +58,7 @@ class NodeShelf:
         self._owed: list[dict[str, Any]] = []
         """Records of saved nodes that the index could not take (a full disk)."""
         self._closed = False
+        self._settled: set[str] = set()
 
     def open(self) -> int:
         """Clear what a killed save left, register what it did not, mend registry.json. Give how many were registered."""
@@ -80,22 +87,11 @@ class NodeShelf:
 
     def reconcile(self) -> int:
         """Bring the index in line with the folders."""
-        listed = set(self._index.names())
-        present = set(self._nodes.names())
-        gone = listed - present
-        if gone:
-            self._index.forget(gone)
-        records = [record for name in sorted(present - listed) if (record := self._readable(name))]
-        if records:
-            self._index.register(sorted(records, key=lambda record: str(record["created"])))
-        return len(records)
+        return reconcile(self._nodes, self._index, lambda text: self._emit("notice", message=text))
 
-    def _readable(self, name: str) -> dict[str, Any] | None:
-        try:
-            return self._nodes.record(name)
-        except StoreError as error:
-            self._emit("notice", message=f"{error.message} {error.hint}")
-            return None
+    def catch_up(self) -> None:
+        """Bring registry.json up to date where many nodes are saved (call it each second)."""
+        self._index.catch_up()
 
     def known(self, task: Task, keys: tuple[str, str]) -> Known | None:
         """Find a node for the task's node key; its file must still be what was proven. Raises DiskFull, StoreError."""
@@ -103,10 +99,20 @@ class NodeShelf:
             with self._names:
                 self._register_owed()
         mine = self._index.of_task(keys[1], source_id(task.id))
-        found = mine or self._index.find(keys[1])
+        found = mine or self._index.newest(keys[1])
         if found is None or not self._intact(found.name, found.sha256):
             return None
-        return Known(found.name, source=mine is not None, covered=covers_task(found.covers, task))
+        is_bad = found.rating == "bad" and found.name not in self._settled
+        return Known(found.name, source=mine is not None, covered=covers_task(found.covers, task), bad=is_bad)
+
+    def settle(self, name: str) -> None:
+        """Go on using a node that people call bad: there was no better program for it; until the next start."""
+        self._settled.add(name)
+
+    def learn(self, task: Task, program: str, findings: Sequence[Finding]) -> None:
+        """Keep what a model's draft got wrong, for the prompts of later tasks of this kind."""
+        with suppress(StoreError):  # no task fails for it
+            self._index.learn(program, task.type, [(found.rule, one_line(found.message)) for found in findings])
 
     def _intact(self, name: str, sha256: str) -> bool:
         try:
@@ -119,7 +125,10 @@ class NodeShelf:
         found = self._index.program(program)
         if found is None or not self._intact(found.name, found.sha256):
             return None
-        return Program(found.name, self._nodes.code(found.name))
+        # A copy of unknown origin counts as a model's: that is the stricter reading.
+        generator = self._nodes.record(found.name)["generator"]
+        origin = generator.get("origin") if generator.get("kind") == "copy" else generator.get("kind")
+        return Program(found.name, self._nodes.code(found.name), str(origin or "model"))
 
     def prove(self, task: Task, row: TaskType | None, step: Try) -> Proof:
         """Hold the trial, or take the verdict that the same program has for the same shape of task."""
@@ -174,7 +183,10 @@ class NodeShelf:
         return True
 
     def save(self, task: Task, row: TaskType | None, keys: tuple[str, str], made: Generated) -> tuple[str, str]:
-        """Save and register a node under a free name; a second call for the same task gives the same node."""
+        """Save and register a node under a free name; a second call for the same task gives the same node.
+
+        The path is "" where nothing was saved: the program is that of the present node, which people call bad.
+        """
         with self._names:
             self._refuse_if_closed()
             self._register_owed()
@@ -182,10 +194,13 @@ class NodeShelf:
             if mine is not None and mine.sha256 == source_hash(made.code):
                 return mine.name, f"nodes/{mine.name}/main.py"
             parent = self._index.newest(keys[1])
+            if parent is not None and parent.rating == "bad" and parent.sha256 == source_hash(made.code):
+                self._settled.add(parent.name)
+                return parent.name, ""
             name = free_name(node_name(task), self._nodes.exists)
             record = make_record(
                 name, task, row, made, keys=keys, tools=tools_of(made.code), runtime_sha256=self._versions["runtime"],
-                now=self._clock(), version=1 + (parent[1] if parent else 0), parent=parent[0] if parent else "",
+                now=self._clock(), version=1 + (parent.version if parent else 0), parent=parent.name if parent else "",
             )  # fmt: skip
             self._nodes.save(name, self._files(name, made.code, record))
             self._owed.append(record)
@@ -209,6 +224,51 @@ class NodeShelf:
 def _wider(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "languages": max(old.get("languages", 0), new.get("languages", 0)),
+        "shared_target": bool(old.get("shared_target") or new.get("shared_target")),
         "fields": sorted({*old.get("fields", ()), *new.get("fields", ())}),
         "max_chars": max(old.get("max_chars", 0), new.get("max_chars", 0)),
+        "cases": int(old.get("cases", 0)) + int(new.get("cases", 0)),
     }
+
+
+def reconcile(
+    nodes: NodeStore, index: NodeIndex, complain: Callable[[str], None], progress: Callable[[int], None] | None = None
+) -> int:
+    """Bring an index in line with the folders of nodes/; give how many were registered.
+
+    Of 100,000 nodes only the names are held, and only of those that the index lacks. A damaged record is complained of.
+    """
+    present, fresh = 0, list[str]()
+    for names in _pieces(nodes.names()):
+        present += len(names)
+        fresh += index.unlisted(names)
+    if present - len(fresh) < len(index):
+        index.forget([name for name in index.names() if not nodes.exists(name)])
+    if not fresh:
+        return 0
+    with ThreadPoolExecutor(_READERS) as pool:
+        stamps = [stamp for some in pool.map(partial(_stamps, nodes, complain), _pieces(iter(fresh))) for stamp in some]
+    given = 0
+    for names in _pieces(name for _, _, name in sorted(stamps)):
+        given += index.register([nodes.record(name) for name in names])
+        if progress:
+            progress(given)
+    return given
+
+
+def _stamps(nodes: NodeStore, complain: Callable[[str], None], names: Sequence[str]) -> list[tuple[str, int, str]]:
+    """Give (created, version, name) of each readable node: their order is that of registration."""
+    found = []
+    for name in names:
+        try:
+            record = nodes.record(name)
+        except StoreError as error:
+            complain(f"{error.message} {error.hint}")
+        else:
+            found.append((str(record["created"]), int(record["version"]), name))
+    return found
+
+
+def _pieces(names: Iterator[str]) -> Iterator[list[str]]:
+    while piece := list(islice(names, _PIECE)):
+        yield piece

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, repeat
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from code_evolver.core.budget import Account
 from code_evolver.core.errors import BudgetSpent, DiskFull, ModelError, ModelTruncated, ModelUnavailable, StoreError
@@ -23,8 +23,6 @@ from code_evolver.core.journey import (
     Deferred,
     Ending,
     Generated,
-    Program,
-    Proof,
     Refused,
     Rejected,
     Said,
@@ -37,7 +35,7 @@ from code_evolver.core.journey import (
 from code_evolver.core.shape import node_key, program_key
 from code_evolver.core.task import Task
 from code_evolver.core.task_types import TaskType, known
-from code_evolver.ports import Ask, Emit, End, Lease, Models, Queue
+from code_evolver.ports import Ask, Emit, End, Known, Lease, Models, Prompts, Queue, Shelf
 
 T = TypeVar("T")
 LINGER_SECONDS = 0.05
@@ -45,46 +43,6 @@ _ROOM_SECONDS = 10.0
 STARTS_LIMIT = 10
 KeepPrompts = Callable[[str, str, Generated], None]
 """Keep what models were asked and said for (node, task id, program with its drafts). Blocking, never raises."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A node that is there already for a task's node key."""
-
-    name: str
-    source: bool
-    """The task is the node's source: it was saved, but the task not ended, when something stopped us."""
-    covered: bool
-    """The node's proof covers the task's inputs."""
-
-
-class Shelf(Protocol):
-    """What the worker needs of nodes/, the index and the proof (assembly.py joins them)."""
-
-    def known(self, task: Task, keys: tuple[str, str]) -> Known | None:
-        """Find a node for the task's node key."""
-
-    def program(self, program: str) -> Program | None:
-        """Find a proven program for a program key."""
-
-    def prove(self, task: Task, row: TaskType | None, step: Try) -> Proof:
-        """Hold the trial and judge it; verdicts are cached by hashes. Blocking."""
-
-    def extend(self, task: Task, row: TaskType | None, name: str) -> bool:
-        """Prove a node on the task's own shape and note that its proof covers it now. Blocking."""
-
-    def save(self, task: Task, row: TaskType | None, keys: tuple[str, str], made: Generated) -> tuple[str, str]:
-        """Save and register a node; give (name, path). Blocking, idempotent for one task."""
-
-
-class Prompts(Protocol):
-    """Turns a step into a question (assembly.py joins manifests, examples and templates)."""
-
-    def plan(self, task: Task, tier: str) -> Ask:
-        """Ask for a plan."""
-
-    def code(self, task: Task, step: AskCode) -> Ask:
-        """Ask for a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +129,11 @@ class Worker:
     async def work(self, lease: Lease) -> None:
         """Take one task to its end, its delay, or its dead letter. Raises StoreError, DiskFull."""
         task = lease.task
+        self._usage = {}
         row = known(task.type)
         keys = (program_key(task), node_key(task, per="node" if self._policy.model_per == "node" else "program"))
         found = self._shelf.known(task, keys)
-        if found and (found.covered or found.source):
+        if found and (found.source or (found.covered and not found.bad)):
             self._announce(lease)
             self._end_known(lease, found)
             return
@@ -182,14 +141,13 @@ class Worker:
         if not await self._queue.begin(lease):
             return
         self._announce(lease)
-        if found:
+        if found and not found.bad:
             covered = await asyncio.to_thread(self._shelf.extend, task, row, found.name)
             if covered:
                 self._end_known(lease, found)
                 return
-        self._usage = {}
         self._until = self._clock() + self._policy.task_seconds
-        await self._generate(lease, row, keys)
+        await self._generate(lease, row, keys, found.name if found and found.bad else "")
 
     def _announce(self, lease: Lease) -> None:
         self._emit(
@@ -204,11 +162,16 @@ class Worker:
         outcome = "generated" if found.source else "reused"
         if outcome == "reused":
             self._emit("workflow_reused", task_id=lease.task.id, node_id=found.name)
-        self._add(End(lease, outcome, node=found.name))  # type: ignore[arg-type]  # a literal by the line above
+        self._add(End(lease, outcome, node=found.name, usage=dict(self._usage)))  # type: ignore[arg-type]  # a literal by the line above
 
-    async def _generate(self, lease: Lease, row: TaskType | None, keys: tuple[str, str]) -> None:
+    async def _generate(self, lease: Lease, row: TaskType | None, keys: tuple[str, str], bad: str) -> None:
+        """Make a node. `bad`: the present one, which people call bad; it serves where no successor can be made."""
         ending = await self._drive(await self._situation(lease.task, row, keys))
-        if isinstance(ending, Deferred):
+        if bad and not isinstance(ending, Generated):
+            if isinstance(ending, Rejected):
+                self._shelf.settle(bad)
+            self._end_known(lease, Known(bad, source=False, covered=True))
+        elif isinstance(ending, Deferred):
             await self._postpone(lease, ending)
         elif isinstance(ending, Rejected):
             await self._bury(lease, ending)
@@ -256,6 +219,8 @@ class Worker:
                 self._usage["repairs"] = self._usage.get("repairs", 0) + 1
                 findings = [finding.as_dict() for finding in step.draft.findings]
                 self._emit("workflow_rejected", task_id=task.id, generator=step.draft.generator, findings=findings)
+                if step.draft.answer:
+                    self._shelf.learn(task, program_key(task), step.draft.findings)
                 return None
 
     async def _ask(self, ask: Ask) -> Said | Trouble:
@@ -285,6 +250,9 @@ class Worker:
             made, generator={**made.generator, **{key: round(value, 3) for key, value in self._usage.items()}}
         )
         name, path = await asyncio.to_thread(self._shelf.save, lease.task, row, keys, made)
+        if not path:
+            self._end_known(lease, Known(name, source=False, covered=True))
+            return
         kind = made.generator["kind"]
         self._emit("workflow_generated", task_id=lease.task.id, workflow_name=name, generator=kind)
         self._emit("workflow_verified", task_id=lease.task.id, workflow_name=name, **made.proof.level)

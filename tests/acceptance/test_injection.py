@@ -6,6 +6,7 @@ Real road: demo hub → connector → nodes, with the composer, with a model ser
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from code_evolver.core.gate import check, tools_of
 from code_evolver.core.naming import safe_name
 from code_evolver.core.strict_json import escape
 from code_evolver.edges.manifests import load_manifests
-from tests.acceptance_kit import CLI, CONNECTOR, DOCUMENT, LAUNCHER, ROOT, Door, adds_up, environment, hub, run
+from tests.acceptance_kit import CLI, CONNECTOR, DOCUMENT, LAUNCHER, ROOT, Door, adds_up, environment, hub, run, until
 from tests.evil_model import FORMS, attacks, evil_model
 from tests.injections import SECRET, TEXTS, task
 from tests.llm_server import llama
@@ -34,16 +35,24 @@ def place(tmp_path):
     return tmp_path
 
 
-def work(place: Path, tasks: list[dict[str, Any]], *, command: list[str] | None = None, env: dict[str, str] | None = None,
-         seconds: float = 110.0, **settings: Any) -> tuple[Door, dict[str, Any]]:
+def work(
+    place: Path,
+    tasks: list[dict[str, Any]],
+    *,
+    command: list[str] | None = None,
+    env: dict[str, str] | None = None,
+    seconds: float = 110.0,
+    **settings: Any,
+) -> tuple[Door, dict[str, Any]]:
     """Send tasks through the real road, each in a message of its own; give the ended door and its result."""
     env = env or environment()
     with hub("demo") as server:
         given = {"hub_url": server.url, "workspace": str(place / "ws"), **settings}
-        door = Door(command or CONNECTOR, stdin=json.dumps(given).encode() if command is None else b"", env=env, cwd=place / "home") if command is None else \
-            Door([*command, "--hub-url", server.url, "--workspace", str(place / "ws")], env=env, cwd=place / "home")  # fmt: skip
+        words = [*command, "--hub-url", server.url, "--workspace", str(place / "ws")] if command else CONNECTOR
+        door = Door(words, stdin=b"" if command else json.dumps(given).encode(), env=env, cwd=place / "home")
         try:
-            server.wait_for_client()
+            until(lambda: door.process.poll() is not None or any("onnected" in line for line in door.lines), "a connection")
+            assert door.process.poll() is None, door.lines
             for one in tasks:
                 server.post("send", one, method="TaskHub")
             ended(place, len(tasks), env, seconds)
@@ -56,8 +65,6 @@ def work(place: Path, tasks: list[dict[str, Any]], *, command: list[str] | None 
 
 def ended(place: Path, count: int, env: dict[str, str], seconds: float) -> None:
     """Wait until every task has its one end."""
-    from tests.acceptance_kit import until  # beside its only use
-
     def look() -> bool:
         found = run([*CLI, "status", "--json", "--workspace", str(place / "ws")], env=env)[1]
         return bool(found["pending"] == 0 and found["generated"] + found["reused"] + found["failed"] >= count)
@@ -114,7 +121,12 @@ def look_at_readme(text: str) -> list[str]:
     """Outside of its fences a README may hold no live markup that came from a text."""
     outside = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     live = (r"(?<!\\)<(?=[a-z!/])", r"(?<!\\)\]\((?!#)", r"^# Heading", r"(?<!\\)!\[", r"@everyone", r"://evil")
-    return [f"README: {found.group()!r} is alive" for pattern in live for found in [re.search(pattern, outside, re.MULTILINE | re.IGNORECASE)] if found]
+    return [
+        f"README: {found.group()!r} is alive"
+        for pattern in live
+        for found in [re.search(pattern, outside, re.MULTILINE | re.IGNORECASE)]
+        if found
+    ]
 
 
 def look_at_screens(place: Path) -> list[str]:
@@ -125,13 +137,20 @@ def look_at_screens(place: Path) -> list[str]:
     screens = [["nodes", "list"], ["nodes", "list", "--json"], ["dead", "list"], ["dead", "list", "--json"], ["status"], ["nodes", "show", names[0]],
                ["nodes", "show", names[-1], "--json"]]  # fmt: skip
     for words in screens:
-        import subprocess  # beside its only use: these print text, not one document
-
-        done = subprocess.run([*CLI, *words, "--workspace", ws], capture_output=True, env=environment(), cwd=place / "home", timeout=60, check=False)
+        done = subprocess.run(
+            [*CLI, *words, "--workspace", ws],
+            capture_output=True,
+            env=environment(),
+            cwd=place / "home",
+            timeout=60,
+            check=False,
+        )
         shown = done.stdout.decode() + done.stderr.decode()
         found = UNSAFE.search(shown)
-        if done.returncode or found or SECRET in shown and words[0] == "nodes":
-            wrong.append(f"{' '.join(words)}: exit {done.returncode}, {found!r} {shown[-200:] if done.returncode else ''}")
+        if done.returncode or found or (SECRET in shown and words[0] == "nodes"):
+            wrong.append(
+                f"{' '.join(words)}: exit {done.returncode}, {found!r} {shown[-200:] if done.returncode else ''}"
+            )
     return wrong
 
 
@@ -149,7 +168,10 @@ def batch() -> list[dict[str, Any]]:
     """Every text in every place, and as a type of its own."""
     known = [task(number, key, text) for number, (key, text) in enumerate(TEXTS.items())]
     kinds = [task(1000 + number, key, text, kind=text) for number, (key, text) in enumerate(TEXTS.items())]
-    names = [{"id": f"n{number}", "taskName": text, "llmTaskType": "summarize", "content": SECRET} for number, text in enumerate(TEXTS.values())]
+    names = [
+        {"id": f"n{number}", "taskName": text, "llmTaskType": "summarize", "content": SECRET}
+        for number, text in enumerate(TEXTS.values())
+    ]
     return known + kinds + names
 
 
@@ -186,6 +208,10 @@ def test_a_model_that_obeys_the_text_changes_nothing(place):
         task(number, *texts[number % len(texts)], order=f"[[obey:{wanted[number % len(wanted)]}]]", kind=kind)
         for number, kind in enumerate([*["summarize"] * len(texts), *["classify"] * len(wanted)])
     ]
+    tasks += [
+        task(500 + number, key, text, order="[[obey:honest_other]]", kind="classify")
+        for number, (key, text) in enumerate(texts)
+    ]
     for one in tasks:
         one.pop("translationLanguages")  # the evil programs translate nothing: without them their deed alone is judged
     with evil_model(attacks(str(place / "marks"))) as model:
@@ -193,9 +219,16 @@ def test_a_model_that_obeys_the_text_changes_nothing(place):
         door, result = work(place, tasks, env=env, model_per="node", llm="required")
     assert adds_up(result), result
     assert result["tasks_received"] == len(tasks)
-    wrong = [*look_at_workspace(place, {"summarizer"}), *look_at_events(door), *look_at_screens(place), *look_at_prompts(model.seen)]
+    wrong = [
+        *look_at_workspace(place, {"summarizer"}),
+        *look_at_events(door),
+        *look_at_screens(place),
+        *look_at_prompts(model.seen),
+    ]
     assert not wrong, "\n".join(wrong[:20])
-    kinds = [json.loads(path.read_bytes())["generator"]["kind"] for path in (place / "ws" / "nodes").glob("*/node.json")]
+    kinds = [
+        json.loads(path.read_bytes())["generator"]["kind"] for path in (place / "ws" / "nodes").glob("*/node.json")
+    ]
     assert {"model", "composer"} <= set(kinds), "some drafts were good, and the others were replaced"
     rules = {finding["rule"] for event in door.named("workflow_rejected") for finding in event["findings"]}
     assert len(rules) > 5, rules
@@ -203,19 +236,36 @@ def test_a_model_that_obeys_the_text_changes_nothing(place):
 
 def look_at_prompts(seen: list[dict[str, Any]]) -> list[str]:
     """Foreign text stands in a fence of the user's message, and nowhere else."""
-    seen = [body for body in seen if body["max_tokens"] > 1]  # without the look whether the model is there
+    seen = [body for body in seen if len(body["messages"]) > 1]  # without the looks whether and how the model answers
+    assert len(seen) > len(TEXTS)
     manifests = load_manifests([ROOT / "tools"])
     systems = {manifest.llm.system_prompt for manifest in manifests.values() if manifest.llm}
-    tools = next(section for section in re.split(r"^# ", seen[0]["messages"][1]["content"], flags=re.MULTILINE) if section.startswith("Tools that"))
+    tools = next(
+        section
+        for section in re.split(r"^# ", seen[0]["messages"][1]["content"], flags=re.MULTILINE)
+        if section.startswith("Tools that")
+    )
     wrong = []
     for body in seen:
         system, user = (message["content"] for message in body["messages"])
         if [message["role"] for message in body["messages"]] != ["system", "user"] or system not in systems:
             wrong.append(f"the system prompt: {system[:200]!r}")
-        if set(body) - {"messages", "max_tokens", "max_completion_tokens", "stream", "temperature", "response_format", "model"}:
+        if set(body) - {
+            "messages",
+            "max_tokens",
+            "max_completion_tokens",
+            "stream",
+            "temperature",
+            "response_format",
+            "model",
+        }:
             wrong.append(f"the request: {sorted(body)}")
         outside = outside_fences(user)
-        wrong += [f"outside a fence: {mark}" for mark in (SECRET, "obey:", "OWNED", "passwd", "evil", "Ignore all", "<|im") if mark in outside]
+        wrong += [
+            f"outside a fence: {mark}"
+            for mark in (SECRET, "obey:", "OWNED", "passwd", "evil", "Ignore all", "<|im")
+            if mark in outside
+        ]
         wrong += ["the list of tools"] * (f"# {tools}" not in user)
         wrong += [f"the prompt holds {found.group()!r}" for found in [UNSAFE.search(user)] if found]
         wrong += ["a key"] * ("sk-canary" in json.dumps(body))
@@ -256,7 +306,13 @@ def test_a_readme_written_for_an_evil_title_obeys_none_of_it(place):
     record = json.loads((folder / "node.json").read_bytes())
     wrong = []
     for text in TEXTS.values():
-        changed = {**record, "title": text, "description": text, "source_task": text, "generator": {"kind": "model", "model": text}}
+        changed = {
+            **record,
+            "title": text,
+            "description": text,
+            "source_task": text,
+            "generator": {"kind": "model", "model": text},
+        }
         (folder / "node.json").write_text(json.dumps(changed), encoding="utf-8")
         code, printed, err = run([*DOCUMENT], json.dumps({"node": folder.name, "workspace": str(place / "ws")}).encode(),
                                  env=environment(CODE_EVOLVER_LLM="off"))  # fmt: skip

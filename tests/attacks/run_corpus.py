@@ -1,6 +1,6 @@
 """Runs every crossing attack in sealed children with the gate off, and prints what came of it as one JSON object.
 
-`python run_corpus.py FOLDER PYTHON LEVEL`: a program of its own, so that it can be started as another user.
+`python run_corpus.py FOLDER PYTHON LEVEL[-spawn]`: a program of its own, so that it can be started as another user.
 """
 
 import json
@@ -120,7 +120,10 @@ def _children() -> list[str]:
 def main() -> None:
     folder, python, level = sys.argv[1:]
     around = Surroundings(folder)
-    trials = ChildTrials(limits=LIMITS, python=python, preload=PRELOAD, guarded=level == "guarded")
+    trials = ChildTrials(
+        limits=LIMITS, python=python, preload=PRELOAD, guarded=level.startswith("guarded"),
+        start="spawn" if level.endswith("-spawn") else None,
+    )  # fmt: skip
     places = around.places(python)
 
     def one(attack: Attack) -> tuple[str, dict[str, object]]:

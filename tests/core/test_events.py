@@ -1,11 +1,12 @@
 """Events are a closed vocabulary with promised fields."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
 
-from code_evolver.core.events import EVENTS, record, timestamp
+from code_evolver.core.events import EVENTS, line, record, timestamp
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "code_evolver"
 
@@ -34,6 +35,20 @@ def test_an_unknown_name_or_a_missing_field_is_a_bug():
 )
 def test_times_are_utc_with_milliseconds(at, text):
     assert timestamp(at) == text
+
+
+@pytest.mark.parametrize("fields", [{"target": "x", "count": 3}, {"target": "é", "ts": "mine"}])
+def test_an_event_as_text_is_the_event_as_an_object(fields):
+    text = line("message_received", fields, at=1.5, seq=7, run_id="r")
+    assert json.loads(text) == record("message_received", fields, at=1.5, seq=7, run_id="r")
+
+
+def test_an_event_without_fields_is_written_too_and_others_are_refused():
+    assert json.loads(line("intake_resumed", {}, at=1.5, seq=7, run_id="r"))["event"] == "intake_resumed"
+    with pytest.raises(ValueError, match="not an event"):
+        line("no_such_event", {"a": 1}, at=1.5, seq=7, run_id="r")
+    with pytest.raises(KeyError):
+        line("message_received", {"count": 1}, at=1.5, seq=7, run_id="r")
 
 
 def emitted():

@@ -77,10 +77,18 @@ def test_without_a_model_an_unknown_type_is_rejected_with_the_reason():
     assert "classify" in end.reason
 
 
+def test_a_models_program_is_not_copied_where_it_may_not_run():
+    steps, end = walk(situation(program=Program("summarize_a", GOOD), model_code_may_run=False), PROVEN)
+    assert end.generator["kind"] == "composer"
+    composed = Program("summarize_a", GOOD, "composer")
+    steps, end = walk(situation(program=composed, model_code_may_run=False), PROVEN)
+    assert end.generator == {"kind": "copy", "of": "summarize_a", "origin": "composer"}
+
+
 def test_a_known_program_is_copied_without_asking_anybody():
     steps, end = walk(situation(program=Program("summarize_a", GOOD), tiers=("general",)), PROVEN)
     assert kinds(steps) == ["Try"]
-    assert end.generator == {"kind": "copy", "of": "summarize_a"}
+    assert end.generator == {"kind": "copy", "of": "summarize_a", "origin": "model"}
 
 
 def test_a_copy_that_fails_its_proof_makes_a_new_program():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from code_evolver.core import redact
 from code_evolver.core.redact import Redactor, clean_url
 
 SECRET = 'caña/ry+"to ken=\\9'
@@ -100,3 +101,19 @@ def test_an_address_that_cannot_be_read_is_cleaned_all_the_same():
 def test_no_known_secret_survives(secret, around):
     cleaned = Redactor([secret]).clean(f"{around}{secret}{around}{quote(secret, safe='')}")
     assert secret.strip() not in cleaned or set(secret.strip()) <= {"*"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"event":"task_queued","task_id":"task-12345678901","task_type":"summarize"}',
+        "my sk-abcdefgh1234 and task-abcdefgh1234, risk-abcdefgh1234",
+        "BASıC abcdefgh", "Authorızation: abcdefgh", "ſecret=abcdefgh", "Bearer%20abcdefgh", '{"API-KEY": "abcd"}',
+        "toKen=abcd", "x?sig%3Dabcd", "a http://u:p@h/ b", "eyJabcdefgh1.abcdefgh.abc", "EYJabcdefgh1.abcdefgh",
+    ],
+)  # fmt: skip
+def test_the_look_for_words_beforehand_changes_nothing(text):
+    cleaned = text
+    for _words, pattern, instead in redact._PATTERNS:
+        cleaned = pattern.sub(instead, cleaned)
+    assert Redactor().clean(text) == cleaned

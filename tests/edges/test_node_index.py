@@ -93,14 +93,70 @@ def test_a_damaged_index_is_set_aside(tmp_path):
 
 
 def test_a_bad_node_is_neither_used_nor_an_example(index):
-    index.register([record("summarize_a", node_key="k", sha="1" * 64)])
-    index.rate("summarize_a", "bad")
+    index.register([{**record("summarize_a", node_key="k", sha="1" * 64), "rating": "bad"}])
     assert index.find("k") is None
+    assert index.newest("k").rating == "bad"
     assert index.program("summarize:content") is None
-    assert index.similar("summarize", 5) == []
+    assert index.near("summarize", ["a"]) == []
     index.register([record("summarize_a_2", node_key="k", version=2)])
     assert index.find("k").name == "summarize_a_2"
-    assert index.newest("k") == ("summarize_a_2", 2)
+    assert index.newest("k").version == 2
+
+
+def test_copies_of_a_bad_program_serve_no_new_subject(index):
+    bad, copy = record("summarize_a", node_key="k", sha="1" * 64), record("summarize_b", sha="1" * 64)
+    index.register([bad, copy])
+    assert index.program("summarize:content").name == "summarize_a"
+    index.register([{**bad, "rating": "bad"}])
+    assert index.program("summarize:content") is None
+    assert index.find(copy["node_key"]).name == "summarize_b"
+
+
+def test_nodes_are_near_by_words_by_type_and_never_as_copies(index):
+    copy = {**record("summarize_blog_post_2"), "generator": {"kind": "copy"}}
+    index.register([record("summarize_blog_post"), record("translate_menu"), copy])
+    index.register([{**record(f"generate_{number}", program="generate:prompt"), "task_type": "generate"} for number in range(40)])
+    found = {one.name for one in index.near("generate", ["menu"])}
+    assert "translate_menu" in found
+    assert "summarize_blog_post" not in found
+    assert {one.name for one in index.near("summarize", ["blog", "post"])} >= {"summarize_blog_post", "translate_menu"}
+
+
+def test_words_that_are_search_syntax_find_nothing_and_break_nothing(index):
+    index.register([record("summarize_a")])
+    assert index.near("other", ['"', "NEAR(", "a*", "AND", "x or y"])
+
+
+def test_lessons_are_counted_and_bounded(index):
+    for number in range(30):
+        index.learn("summarize:content", "summarize", [("json", "It prints no JSON."), ("line", f"Line {number}.")])
+    index.learn("summarize:text", "summarize", [("other", "Of a sibling.")])
+    first = index.lessons("summarize:content", "summarize", 5)
+    assert first[0] == ("json", "It prints no JSON.")
+    assert len(first) == 5
+    assert index.lessons("summarize:text", "summarize", 5)[0] == ("other", "Of a sibling.")
+    assert len(index.lessons("summarize:content", "summarize", 100)) <= 9
+    assert index.lessons("translate:content", "translate", 5) == []
+
+
+def test_an_untouched_registry_is_believed_and_one_left_behind_is_not(tmp_path):
+    index = NodeIndex(tmp_path / "index.db", tmp_path / "registry.json")
+    index.register([record(f"summarize_{number}") for number in range(SMALL)])
+    index.register([record("one_more")])
+    del index  # killed: registry.json was not caught up
+    index = NodeIndex(tmp_path / "index.db", tmp_path / "registry.json")
+    assert index.mend_registry() == "registry.json does not list all nodes."
+    assert len(listed(tmp_path)) == SMALL + 1
+    assert index.mend_registry() == ""
+    index.close()
+
+
+def test_pages_are_right_where_numbers_are_missing(index):
+    index.register([record(name) for name in "abcdef"])
+    assert [name for name, _ in index.page(2, 2)] == ["c", "d"]
+    index.forget(["b", "d"])
+    assert [name for name, _ in index.page(1, 2)] == ["c", "e"]
+    assert index.page(9, 2) == []
 
 
 def test_pages_come_in_the_order_of_registration(index):

@@ -1,13 +1,15 @@
 """Writes the README of a node from its code. JSON on stdin."""
 
-import importlib.util
+import os
 import sys
-from pathlib import Path
 
-if importlib.util.find_spec("code_evolver") is None:  # started from a checkout that is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+try:
+    from code_evolver.help_text import helped
+except ModuleNotFoundError:  # started from a checkout that is not installed
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "src"))  # noqa: PTH100, PTH118, PTH120 - pathlib costs as much as all of --help
+    from code_evolver.help_text import helped
 
-from code_evolver.executables.document_workflow import main
+if __name__ == "__main__" and not helped("document_workflow"):
+    from code_evolver.executables.document_workflow import main  # after --help, which must be quick
 
-if __name__ == "__main__":
     main()

@@ -1,7 +1,7 @@
 """Starts the process that workflows run in: `python -I -S boot.py`. As short as can be: a started file is never cached.
 
--I takes this folder off the path; it is put there for the three imports of ours and taken off again. Bytecode of these
-three is written beside them (hence no -B): by trusted code only, a shut-in worker can write nothing.
+-I takes this folder off the path; it is put there for the imports of ours and taken off again. Bytecode of these
+is written beside them (hence no -B): by trusted code only, a shut-in worker can write nothing.
 """
 
 import os

@@ -96,6 +96,10 @@ class Kernel:
         self._syscall.argtypes = [long, pointer, ulong, ulong]
         self._syscall.restype = long
 
+    def forget(self) -> None:
+        """Let go of all of it: where no seal stands, a program must not find these in our frames."""
+        del self.ctypes, self._prctl, self._syscall
+
     def prctl(self, option: int, value: int = 0, pointer: bytes | None = None) -> None:
         """Raise OSError where the kernel refuses."""
         if self._prctl(option, value, pointer, 0, 0) != 0:
@@ -137,9 +141,9 @@ def landlock(kernel: Kernel) -> int:
 
 
 def limit(limits: Mapping[str, Any]) -> list[str]:
-    """Lower the limits of this process; give the names of those that the system refused."""
+    """Lower the limits of this process; give the names of those that the system refused. Windows: the parent's job does it."""
     if not resource:
-        return ["limits"]
+        return [] if limits.get("job") else ["limits"]
     refused = []
     cpu = int(limits["cpu"])
     for name, soft, hard in (
@@ -203,6 +207,7 @@ def shut_in(
             report["missing"].append(f"seccomp ({error})")
     if not report["seccomp"]:
         watch()
+        disarm()
     return report
 
 
@@ -225,3 +230,22 @@ def watch() -> None:
             raise refusal(f"a workflow may not do this: {event}")
 
     sys.addaudithook(guard)
+
+
+_NEEDED = frozenset({"read", "write", "close", "_exit", "fspath", "getpid", "urandom", "strerror"})
+
+
+def disarm() -> None:
+    """Put a refusal in the place of the system's functions: many of them (stat, readlink, setpriority) are not audited."""
+
+    def refusal(name: str) -> Any:
+        def refused(*_: Any, **_named: Any) -> None:
+            raise PermissionError(f"a workflow may not do this: os.{name}")
+
+        return refused
+
+    kind = type(os._exit)
+    for module in [sys.modules[name] for name in ("os", "posix", "nt") if name in sys.modules]:
+        for name, value in list(vars(module).items()):
+            if type(value) is kind and name not in _NEEDED:
+                setattr(module, name, refusal(name))

@@ -1,108 +1,31 @@
-"""The process that workflows run in, after boot.py has started it: empty environment, control socket on fd 0.
+"""The process that workflows run in, after boot.py has started it: empty environment, the parent's orders on fd 0.
 
-It imports what the program may import, forks one worker a case, and only tells their ends after that. Each worker shuts
-itself in *before* it is given a single byte of the program. Frames: kind (1 byte), length (4 bytes), body.
+It imports what the program may import. Then it forks one worker a case and only tells their ends; or, where there is no
+fork, it is the one worker itself. Each worker shuts itself in *before* it is given a single byte of the program.
 
-control  ← S settings        → W {"pids"}      ← K case → D {"status", "cpu", "rss"}      its end: everybody dies
-worker   → R lockdown report ← P program  ← I input  → C calls ← A answers  → O stdout  → E stderr  → X "" or "memory"
+fd 0     ← S settings        → W {"pids"}      ← K case → D {"status", "cpu", "rss"}      its end: everybody dies
+fd 0     ← S settings with "knock" [port, secret]: no more than this; the worker's channel is a TCP connection to us
 """
 
 from __future__ import annotations
 
 import gc
-import io
 import json
 import os
 import select
-import struct
 import sys
-import types
+
+import worker  # type: ignore[import-not-found]
+from worker import Wire, receive, send
 
 TYPE_CHECKING = False  # as typing says it; its import would cost every child 5 ms
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
-CONTROL = 0
 KEPT = 3
 """The one descriptor that a worker keeps."""
-HEAD = struct.Struct(">cI")
-PIECE = 65536
-OUT_OF_MEMORY = HEAD.pack(b"X", 6) + b"memory"
-"""Built beforehand: there may be no room to build it then."""
-EXITED, FAILED, BAD_INPUT = 0, 1, 2
 GRACE_MS = 200
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write every byte."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def send(fd: int, kind: bytes, body: Any) -> None:
-    """Send one frame; `body` is bytes or becomes JSON."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    write_all(fd, HEAD.pack(kind, len(data)) + data)
-
-
-def read_exactly(fd: int, size: int) -> bytes:
-    """Read `size` bytes; the other side's end ends this process at once."""
-    parts = []
-    while size:
-        part = os.read(fd, min(size, 1 << 20))
-        if not part:
-            os._exit(9)
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def receive(fd: int) -> tuple[bytes, bytes]:
-    """Give the next frame as (kind, body)."""
-    kind, size = HEAD.unpack(read_exactly(fd, HEAD.size))
-    return kind, read_exactly(fd, size)
-
-
-class Pipe(io.RawIOBase):
-    """A standard stream that travels as frames."""
-
-    def __init__(self, channel: int, kind: bytes) -> None:
-        super().__init__()
-        self._channel, self._kind = channel, kind
-        self.count = 0
-
-    def writable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Send it in pieces."""
-        data = bytes(data)
-        self.count += len(data)
-        for start in range(0, len(data), PIECE):
-            send(self._channel, self._kind, data[start : start + PIECE])
-        return len(data)
-
-
-class Path:
-    """As much of pathlib.Path as the fixed preamble needs: saves its import."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def resolve(self) -> Path:
-        """Give itself: its text is absolute."""
-        return self
-
-    @property
-    def parent(self) -> Path:
-        """Give the folder above."""
-        return Path(self._text.rpartition("/")[0])
-
-    def __str__(self) -> str:
-        return self._text or "/"
 
 
 def load_modules(names: Sequence[str]) -> None:
@@ -121,127 +44,36 @@ def load_modules(names: Sequence[str]) -> None:
                 sys.stderr.write(f"no module {module}: {error}\n")
 
 
-def plain_text(data: bytes) -> bytes:
-    """Turn UTF-16 with a byte-order mark (PowerShell) and UTF-8 with one into plain UTF-8; leave the rest as it is."""
-    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        try:
-            return data.decode("utf-16").encode("utf-8")
-        except UnicodeError:
-            return data
-    return data.removeprefix(b"\xef\xbb\xbf")
-
-
-class Worker:
-    """One case: one process, one program, one input."""
-
-    def __init__(self, channel: int, settings: Mapping[str, Any], runtime_module: types.ModuleType) -> None:
-        self.channel = channel
-        self.settings = settings
-        self.module: Any = runtime_module
-        self.out = Pipe(channel, b"O")
-
-    def ask(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Transport of the runtime: what the program printed goes first, then the calls; wait for the answers."""
-        sys.stdout.flush()
-        send(self.channel, b"C", calls)
-        kind, body = receive(self.channel)
-        if kind != b"A":
-            os._exit(9)
-        answers: list[dict[str, Any]] = json.loads(body)
-        return answers
-
-    def streams(self, data: bytes) -> None:
-        """Put the standard streams in place."""
-        sys.stdin = io.TextIOWrapper(io.BytesIO(plain_text(data)), encoding="utf-8")
-        sys.stdout = io.TextIOWrapper(io.BufferedWriter(self.out), encoding="utf-8", errors="backslashreplace")
-        sys.stderr = io.TextIOWrapper(
-            io.BufferedWriter(Pipe(self.channel, b"E")), "utf-8", errors="backslashreplace", line_buffering=True
-        )
-
-    def prepare(self) -> None:
-        """Put the names in place that the fixed preamble asks for."""
-        runtime = self.module.Runtime(self.ask, self.settings["alternatives"], self.settings["pause"])
-        facade = types.ModuleType("node_runtime")
-        facade.__dict__.update(runtime.names())
-        paths = types.ModuleType("pathlib")
-        paths.__dict__["Path"] = Path
-        sys.modules.update({"node_runtime": facade, "pathlib": paths})
-        sys.argv = ["main.py"]
-
-    def serve(self) -> NoReturn:
-        """Wait for program and input, run, tell the end. Never returns."""
-        program, data = receive(self.channel)[1], receive(self.channel)[1]
-        self.streams(data)
-        self.prepare()
-        code = FAILED
-        try:
-            code = self.run(program)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            send(self.channel, b"X", b"")
-        except MemoryError:
-            write_all(self.channel, OUT_OF_MEMORY)
-        finally:
-            os._exit(code & 0xFF)
-
-    def run(self, program: bytes) -> int:
-        """Run the program as __main__; give its exit code."""
-        space = {"__name__": "__main__", "__file__": "/nodes/node/main.py", "__builtins__": __builtins__}
-        try:
-            exec(compile(program, "main.py", "exec", dont_inherit=True), space)  # noqa: S102 - what this process is for
-        except SystemExit as leave:
-            return self.exit_code(leave.code)
-        except MemoryError:
-            raise
-        except self.module.ToolError as error:
-            return self.fail(error, error.code, error.message, FAILED)
-        except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError are ValueErrors
-            return self.fail(error, "bad_input", f"{type(error).__name__}: {error}", BAD_INPUT)
-        except BaseException as error:  # noqa: BLE001 - the program's failure is this process's result
-            return self.fail(error, "node_failed", f"{type(error).__name__}: {error}", FAILED)
-        return EXITED
-
-    @staticmethod
-    def exit_code(value: object) -> int:
-        """Read what SystemExit carries, as Python does."""
-        if value is None:
-            return EXITED
-        if isinstance(value, int):
-            return value
-        sys.stderr.write(f"{value}\n")
-        return FAILED
-
-    def fail(self, error: BaseException, code: str, message: str, exit_code: int) -> int:
-        """Say where it failed; print the failure object unless the program printed something itself."""
-        trace, where = error.__traceback__, ""
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == "main.py":
-                where = f"main.py, line {trace.tb_lineno}, in {trace.tb_frame.f_code.co_name}: "
-            trace = trace.tb_next
-        sys.stderr.write(f"{where}{type(error).__name__}: {message}\n")
-        sys.stdout.flush()
-        if not self.out.count:
-            failure = {"success": False, "error": {"code": code, "message": str(message)[:2000]}}
-            sys.stdout.write(json.dumps(failure, ensure_ascii=False) + "\n")
-        return exit_code
-
-
-def become_worker(
-    channel: int, settings: Mapping[str, Any], lockdown: Any, runtime: Any, nursery: int, prepared: Any
-) -> NoReturn:
-    """Close everything but the one channel, shut in, report, serve."""
+def silence() -> None:
+    """Put nothing in the place of the standard descriptors."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    if channel != KEPT:
-        os.dup2(channel, KEPT)  # may be where `null` was: so it comes second
+
+
+def keep_only(fd: int) -> None:
+    """Move the one descriptor that is needed to its place and close all others."""
+    silence()
+    if fd != KEPT:
+        os.dup2(fd, KEPT)  # may be where the null device was: so it comes second
     os.closerange(KEPT + 1, 65536)
+
+
+def become_worker(wire: Wire, settings: Mapping[str, Any], lockdown: Any, runtime: Any, prepared: Any) -> NoReturn:
+    """Shut in, report, serve."""
     kernel, program = prepared
-    if sys.platform == "linux":
-        lockdown.die_with_parent(kernel or lockdown.Kernel(), nursery)
     report = lockdown.shut_in(settings["limits"], want_seal=settings["seal"], kernel=kernel, program=program)
-    send(KEPT, b"R", report)
-    Worker(KEPT, settings, runtime).serve()
+    if kernel is not None and not report["seccomp"]:
+        kernel.forget()
+    send(wire, b"R", report)
+    worker.Worker(wire, settings, runtime).serve()
+    raise SystemExit  # not reached
+
+
+def warm() -> None:
+    """Do once what every program makes the interpreter do: the first compile builds the syntax tree's types, 2 ms."""
+    compile("", "warm", "exec")
+    gc.freeze()  # a collection in a worker would touch, and so copy, every page that it shares with this process
 
 
 def reap(pid: int) -> dict[str, Any]:
@@ -267,29 +99,65 @@ def reap(pid: int) -> dict[str, Any]:
     }
 
 
-def mind(pids: Sequence[int]) -> NoReturn:
+def mind(control: Wire, pids: Sequence[int]) -> NoReturn:
     """Answer the parent's orders; its end ends the whole group."""
     while True:
-        order = json.loads(receive(CONTROL)[1])
+        order = json.loads(receive(control)[1])
         if order["kill"]:
             os.kill(pids[order["case"]], 9)
-        send(CONTROL, b"D", reap(pids[order["case"]]))
+        send(control, b"D", reap(pids[order["case"]]))
 
 
-def main(lockdown: Any, runtime: Any) -> None:
-    """Read the settings, load, fork the workers, mind them."""
-    settings = json.loads(receive(CONTROL)[1])
-    if sys.platform == "linux":
-        lockdown.die_with_parent(lockdown.Kernel(), settings["parent"])
-    load_modules(settings["modules"])
-    nursery, pids, prepared = os.getpid(), [], lockdown.prepare()
-    gc.freeze()  # a collection in a worker would touch, and so copy, every page that it shares with this process
+def fork_all(control: Wire, settings: Mapping[str, Any], lockdown: Any, runtime: Any, prepared: Any) -> NoReturn:
+    """Fork a worker a case, then mind them."""
+    nursery, pids = os.getpid(), []
     for channel in settings["channels"]:
         pid = os.fork()
         if not pid:
-            become_worker(channel, settings, lockdown, runtime, nursery, prepared)
+            keep_only(channel)
+            if sys.platform == "linux":
+                lockdown.die_with_parent(prepared[0] or lockdown.Kernel(), nursery)
+            become_worker(Wire(KEPT), settings, lockdown, runtime, prepared)
         pids.append(pid)
     for channel in settings["channels"]:
         os.close(channel)
-    send(CONTROL, b"W", {"pids": pids})
-    mind(pids)
+    send(control, b"W", {"pids": pids})
+    mind(control, pids)
+
+
+def knock(port: int, secret: str) -> Any:
+    """Connect to the parent and show what only its child can know; give the socket."""
+    import _socket  # here: a forked worker needs none; the module above it costs 5 ms
+
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    sock.connect(("127.0.0.1", port))
+    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+    worker.write_all(worker.SocketWire(sock), bytes.fromhex(secret))
+    return sock
+
+
+def alone(settings: Mapping[str, Any], lockdown: Any, runtime: Any, prepared: Any) -> NoReturn:
+    """Be the one worker."""
+    sock = knock(*settings["knock"])
+    if sys.platform == "win32":
+        silence()
+        become_worker(worker.SocketWire(sock), settings, lockdown, runtime, prepared)
+    keep_only(sock.detach())
+    import _socket  # as above
+
+    wire = Wire(KEPT) if settings["seal"] else worker.SocketWire(_socket.socket(fileno=KEPT))
+    become_worker(wire, settings, lockdown, runtime, prepared)
+
+
+def main(lockdown: Any, runtime: Any) -> None:
+    """Read the settings, load, then work."""
+    control = Wire(0)
+    settings = json.loads(receive(control)[1])
+    prepared = lockdown.prepare()
+    if sys.platform == "linux":
+        lockdown.die_with_parent(prepared[0] or lockdown.Kernel(), settings["parent"])
+    load_modules(settings["modules"])
+    warm()
+    if "knock" in settings:
+        alone(settings, lockdown, runtime, prepared)
+    fork_all(control, settings, lockdown, runtime, prepared)

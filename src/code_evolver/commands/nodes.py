@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from code_evolver.assembly import node_store, proof_kit
+from code_evolver.assembly import failures_of, node_store, proof_kit
 from code_evolver.cli import parser
 from code_evolver.commands.output import Printed, answer, table, workspace_of
 from code_evolver.core.errors import CodeEvolverError, InputError, NodeError
 from code_evolver.core.gate import tools_of
+from code_evolver.core.record import one_line
 from code_evolver.core.registry import source_hash, write_record
 from code_evolver.core.strict_json import escape, show
 from code_evolver.core.task_types import known
@@ -19,6 +20,7 @@ from code_evolver.edges.node_index import NodeIndex
 from code_evolver.edges.nodes import NodeStore
 from code_evolver.edges.workspace import Workspace
 from code_evolver.proof import prove, still_valid
+from code_evolver.shelf import reconcile
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
     made.add_argument("words", nargs="*", metavar="NAME", help="a node; for rate: NAME good|bad")
     made.add_argument("--all", action="store_true", help="verify: every node")
     made.add_argument("--stub", action="store_true", help="try: stub tools answer, no model is needed")
+    made.add_argument("--note", default="", help="rate: why, in a few words")
     made.add_argument("--limit", type=int, default=100)
     made.add_argument("--offset", type=int, default=0)
     made.add_argument("--type", default="", help="list: only this task type")
@@ -49,19 +52,23 @@ def _one(words: Sequence[str], count: int = 1) -> list[str]:
 
 def _index(workspace: Workspace) -> NodeIndex:
     index = NodeIndex(workspace.index, workspace.registry)
-    store, listed = node_store(workspace), set(index.names())
-    fresh = [store.record(name) for name in sorted(set(store.names()) - listed)]
-    if fresh:
-        index.register(fresh)
+    reconcile(node_store(workspace), index, _complain)
     return index
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"{escape(text)}\n")
 
 
 def _list(workspace: Workspace, parsed: Any) -> Printed:
     index = _index(workspace)
     page = index.page(parsed.offset, parsed.limit, parsed.type)
-    rows = [(name, shown["task_type"], shown["generator"], shown["isolation"], shown["title"]) for name, shown in page]
-    text = table(("name", "type", "made by", "isolation", "title"), rows, empty="No nodes yet.")
-    return {"nodes": [{"name": name, **shown} for name, shown in page], "total": len(index)}, text
+    failed = failures_of(workspace).counts()
+    rows = [(name, shown["task_type"], shown["generator"], shown["isolation"], shown["rating"] or "-", failed.get(name, 0),
+             shown["title"]) for name, shown in page]  # fmt: skip
+    text = table(("name", "type", "made by", "isolation", "rating", "failures", "title"), rows, empty="No nodes yet.")
+    shown_all = [{"name": name, **shown, "failures": failed.get(name, 0)} for name, shown in page]
+    return {"nodes": shown_all, "total": len(index)}, text
 
 
 def _show(workspace: Workspace, parsed: Any) -> Printed:
@@ -69,8 +76,12 @@ def _show(workspace: Workspace, parsed: Any) -> Printed:
     store = node_store(workspace)
     record = store.record(name)
     unchanged = source_hash(store.code(name)) == record["sha256"]
-    text = f"{json.dumps(record, ensure_ascii=False, indent=2)}\n\nmain.py is {'as proven' if unchanged else 'NOT what was proven'}.\n"
-    return {"node": record, "unchanged": unchanged}, "\n".join(escape(line) for line in text.split("\n"))
+    failed = failures_of(workspace).counts().get(name, 0)
+    text = (
+        f"{json.dumps(record, ensure_ascii=False, indent=2)}\n\nmain.py is {'as proven' if unchanged else 'NOT what was proven'}.\n"
+        f"Failures in use: {failed}\n"
+    )
+    return {"node": record, "unchanged": unchanged, "failures": failed}, "\n".join(escape(line) for line in text.split("\n"))
 
 
 def _verify(workspace: Workspace, parsed: Any) -> Printed:
@@ -133,12 +144,14 @@ def _rate(workspace: Workspace, parsed: Any) -> Printed:
     name, rating = _one(parsed.words, 2)
     if rating not in ("good", "bad"):
         raise InputError(f"A rating is good or bad, not {show(rating)}.", "code-evolver nodes rate NAME good")
+    store = node_store(workspace)
+    rated = {**store.record(name), "rating": rating, "rating_note": one_line(parsed.note)}
+    store.replace(name, "node.json", write_record(rated))
     index = _index(workspace)
-    if index.get(name) is None:
-        raise InputError(f"There is no node {show(name)}.", "`code-evolver nodes list` shows the names.")
-    index.rate(name, rating)
+    index.register([rated])
+    index.close()
     said = "It is made anew at the next task of its kind; it stays until then." if rating == "bad" else "Noted."
-    return {"node": name, "rating": rating}, said + "\n"
+    return {"node": name, "rating": rating, "note": rated["rating_note"]}, said + "\n"
 
 
 _ACTIONS = {"list": _list, "show": _show, "verify": _verify, "try": _try, "rate": _rate}

@@ -1,13 +1,14 @@
 """`code-evolver registry rebuild`: make registry.json and the index anew from nodes/."""
 
+import sys
 from collections.abc import Sequence
 
 from code_evolver.assembly import node_store
 from code_evolver.cli import parser
 from code_evolver.commands.output import Printed, answer, workspace_of
-from code_evolver.core.errors import StoreError
 from code_evolver.edges.node_index import NodeIndex
 from code_evolver.edges.workspace import Workspace
+from code_evolver.shelf import reconcile
 
 
 def main(argv: Sequence[str]) -> int:
@@ -20,17 +21,19 @@ def main(argv: Sequence[str]) -> int:
 
 def rebuild(workspace: Workspace) -> Printed:
     """Read every node.json; a damaged one is named and left out."""
-    store = node_store(workspace)
+    damaged: list[str] = []
     index = NodeIndex(workspace.index, workspace.registry)
-    records, damaged = [], []
-    for name in sorted(store.names()):
-        try:
-            records.append(store.record(name))
-        except StoreError as error:
-            damaged.append(error.message)
-    index.forget(set(index.names()) - {record["name"] for record in records})
-    index.register(sorted(records, key=lambda record: str(record["created"])))
+    index.clear()
+    progress = _bar if sys.stderr.isatty() else None
+    given = reconcile(node_store(workspace), index, damaged.append, progress)
+    if progress:
+        sys.stderr.write("\n")
     index.mend_registry()
     index.close()
-    text = f"{len(records)} nodes.\n" + "".join(f"Left out: {message}\n" for message in damaged)
-    return {"nodes": len(records), "damaged": damaged}, text
+    text = f"{given} nodes.\n" + "".join(f"Left out: {message}\n" for message in damaged)
+    return {"nodes": given, "damaged": damaged}, text
+
+
+def _bar(done: int) -> None:
+    sys.stderr.write(f"\r{done} nodes read")
+    sys.stderr.flush()

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from code_evolver import __version__
+from code_evolver.cli import in_utf8
 from code_evolver.core.errors import CodeEvolverError, failure
 from code_evolver.core.render import Lines, summary
 from code_evolver.core.setting_kinds import as_json
@@ -22,7 +23,7 @@ _EPILOG = "Try it without a hub and without a model: start_signalr_training.py -
 
 def main(argv: Sequence[str]) -> int:
     """Run the launcher; give the exit code."""
-    parsed = _parser().parse_args(list(argv))
+    parsed = _parser().parse_args(in_utf8(argv))
     try:
         given = from_flags({flag.setting: getattr(parsed, flag.setting) for flag in flags()})
         if parsed.show_config:
@@ -109,8 +110,8 @@ def _write_line(text: str) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except OSError:
-        return  # nobody reads it any more (`| head -1`): the work goes on
+    except OSError:  # nobody reads it any more (`| head -1`): the work goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _tell(parsed: argparse.Namespace, ended: Any, settings: dict[str, Any]) -> int:
@@ -122,7 +123,7 @@ def _tell(parsed: argparse.Namespace, ended: Any, settings: dict[str, Any]) -> i
         else:
             sys.stdout.write(summary(result, ended.code, workspace))
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:  # nobody reads it (`| true`), or the terminal was closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if parsed.log_format == "human" and not (sys.stdout.isatty() and not parsed.json):
         _write_line(summary(result, ended.code, workspace))

@@ -7,7 +7,8 @@ from typing import Any
 from code_evolver.cli import parser
 from code_evolver.commands.output import Printed, answer, workspace_of
 from code_evolver.core.strict_json import escape
-from code_evolver.edges.queue_sqlite import read_status
+from code_evolver.edges.queue_sqlite import read_days, read_status
+from code_evolver.edges.queue_sqlite.reading import Day
 from code_evolver.edges.workspace import Workspace, holder
 
 
@@ -30,18 +31,34 @@ def status(workspace: Workspace) -> Printed:
     if workspace.queue.exists():
         read = asdict(read_status(workspace.queue))
         counts = read.pop("counts")
-        found = {**counts, **read, **found}
+        found = {**counts, **read, "llm": llm_cost(read_days(workspace.queue)), **found}
     else:
         zero = dict.fromkeys(
             ("generated", "reused", "failed", "pending", "rejected", "duplicates", "received", "dead"), 0
         )
-        found = {**zero, "oldest_pending_seconds": None, **found}
+        found = {**zero, "oldest_pending_seconds": None, "llm": llm_cost(()), **found}
     return found, "".join(
         f"{key.replace('_', ' '):<24} {_shown(value)}\n" for key, value in found.items() if value not in ({}, [])
     )
 
 
+def llm_cost(days: Sequence[Day]) -> dict[str, float | None]:
+    """Give what models have cost over the workspace's whole life, tasks that came to nothing included."""
+    seconds, written = sum(day.llm_seconds for day in days), sum(day.tokens_out for day in days)
+    return {
+        "calls": int(sum(day.llm_calls for day in days)),
+        "tokens_in": int(sum(day.tokens_in for day in days)),
+        "tokens_out": int(written),
+        "seconds": round(seconds, 3),
+        "load_seconds": round(sum(day.llm_load_seconds for day in days), 3),
+        "tokens_per_second": round(written / seconds, 1) if seconds else None,
+        "repairs": int(sum(day.repairs for day in days)),
+    }
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_shown(one)}" for name, one in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

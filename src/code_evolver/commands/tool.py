@@ -12,6 +12,7 @@ from code_evolver.core.errors import InputError
 from code_evolver.core.settings import from_flags
 from code_evolver.core.strict_json import loads
 from code_evolver.edges import stdio
+from code_evolver.host import node_tool, own_doors
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,7 +40,8 @@ async def _run(parsed: Any, text: str) -> dict[str, Any]:
     prompt, arguments = _split(text, parsed.name, manifests)
     models = await models_of(resolved, lambda _name, **_fields: None)
     try:
-        result = await toolbox(resolved, manifests, models).call(parsed.name, prompt, arguments)
+        run_node = node_tool(workspace_of(parsed.workspace).root, own_doors())
+        result = await toolbox(resolved, manifests, models, run_node=run_node).call(parsed.name, prompt, arguments)
     finally:
         await models.close()
     return {"tool": parsed.name, "result": result}

@@ -6,7 +6,10 @@ An event is one JSON object on stderr: {"event", "ts", "seq", "run_id", …field
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+
+from code_evolver.core.strict_json import dumps
 
 EVENTS: Mapping[str, tuple[str, ...]] = {
     # the connection
@@ -54,6 +57,9 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+_OWN = frozenset({"event", "ts", "seq", "run_id"})
+
+
 def record(name: str, fields: Mapping[str, Any], *, at: float, seq: int, run_id: str) -> dict[str, Any]:
     """Give the event's JSON object. Raises ValueError for a name outside the vocabulary, KeyError for a missing field."""
     promised = EVENTS.get(name)
@@ -64,6 +70,21 @@ def record(name: str, fields: Mapping[str, Any], *, at: float, seq: int, run_id:
     return {"event": name, "ts": timestamp(at), "seq": seq, "run_id": run_id, **fields}
 
 
+def line(name: str, fields: Mapping[str, Any], *, at: float, seq: int, run_id: str) -> str:
+    """Give the same as text, without the dictionary in between: thousands of these are written a second."""
+    for key in EVENTS.get(name, ()):
+        fields[key]
+    if name not in EVENTS or not fields or not _OWN.isdisjoint(fields):
+        return dumps(record(name, fields, at=at, seq=seq, run_id=run_id))
+    return f'{{"event":"{name}","ts":"{timestamp(at)}","seq":{seq},"run_id":{dumps(run_id)},{dumps(fields)[1:]}'
+
+
 def timestamp(at: float) -> str:
     """Write seconds since 1970 as RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(at * 1000) % 1000:03d}Z"
+    return _to_the_second(int(at)) + f"{int(at * 1000) % 1000:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _to_the_second(at: int) -> str:
+    """Thousands of events share their second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.")

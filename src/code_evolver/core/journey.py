@@ -34,6 +34,8 @@ class Program:
 
     node: str
     code: bytes
+    origin: str = "model"
+    """Who wrote it first: "composer" or "model"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def journey(situation: Situation) -> Journey:
     """Decide one task's way: a copy of a known program, else a model's program, else a composed one, else rejected."""
     drafts: list[Draft] = []
     trouble: Trouble | None = None
-    if situation.program:
+    if situation.program and (situation.model_code_may_run or situation.program.origin != "model"):
         ending = yield from _copy(situation.program, drafts)
         if ending:
             return ending
@@ -207,7 +209,7 @@ def _copy(program: Program, drafts: list[Draft]) -> Generator[Step, Any, Generat
     if proof.broken:
         return Deferred(RETRY_SECONDS, proof.broken, failure=True)
     if not proof.findings:
-        return Generated(program.code, proof, {"kind": "copy", "of": program.node})
+        return Generated(program.code, proof, {"kind": "copy", "of": program.node, "origin": program.origin})
     draft = Draft(program.code.decode("utf-8", "replace"), proof.findings, f"copy of {program.node}")
     drafts.append(draft)
     yield Refused(draft)

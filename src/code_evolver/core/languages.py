@@ -55,6 +55,9 @@ def pairs(value: Any, source: Any = None) -> tuple[tuple[str, str], ...]:
     lists; one of these alone; "en-fr, en-de"; a map {"en": ["fr", "de"]}. `source` stands in where none is said.
     """
     default = _code(source) or UNKNOWN_SOURCE
+    if type(value) is list and len(value) == 1 and type(value[0]) is dict and _is_plain(value[0]):
+        ((left, right),) = _map(value[0], default)
+        return ((left, right),) if right else ()
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for left, right in _items(value, default):
         if right and len(found) < MOST_PAIRS:
@@ -78,8 +81,13 @@ def _items(value: Any, default: str) -> Iterator[tuple[str, str]]:
                 yield from _map(item, default)
 
 
+def _is_plain(value: Mapping[str, Any]) -> bool:
+    """Say whether it is {"from": "en", "to": "fr"}: what nearly all hubs send."""
+    return len(value) == 2 and type(value.get("to")) is str and type(value.get("from")) is str
+
+
 def _map(value: Mapping[str, Any], default: str) -> Iterator[tuple[str, str]]:
-    if len(value) == 2 and type(value.get("to")) is str and type(value.get("from")) is str:  # what nearly all hubs send
+    if _is_plain(value):
         yield (_word(value["from"]) or default, _word(value["to"]))
         return
     folded = by_folded_key(value)

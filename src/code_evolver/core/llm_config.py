@@ -208,7 +208,7 @@ def _nearest(word: object, names: Sequence[str] | Mapping[str, object]) -> str:
 
 def _mapping(where: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ConfigurationError(f"{where} is {kind(value)}, not a mapping of names.", "See docs/configuration.md.")
+        raise ConfigurationError(f"{where} is {kind(value)}, not a mapping of names.", "See docs/running.md, Models.")
     return value
 
 

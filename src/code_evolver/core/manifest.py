@@ -10,7 +10,7 @@ import fastjsonschema
 from code_evolver.core import yaml_strict
 from code_evolver.core.errors import ManifestError
 from code_evolver.core.manifest_schema import MANIFEST, PARTS, known_keys
-from code_evolver.core.schema_fit import Place, compiled, did_you_mean, fit, nearest, said_of
+from code_evolver.core.schema_fit import Place, compiled, did_you_mean, fit, nearest, plainly_valid, said_of
 from code_evolver.core.strict_json import canonical, show
 
 __all__ = ["Executable", "Http", "HttpShape", "Llm", "Manifest", "load", "nearest", "placeholders"]
@@ -168,6 +168,8 @@ def _schema_problem(schema: Mapping[str, Any]) -> str:
     for name, row in schema.get("properties", {}).items():
         if not isinstance(row, Mapping):
             return f"property {show(name, 40)} is no object"
+    if plainly_valid(schema):
+        return ""
     if re.search(r'"\$ref":"(?!#)', canonical(schema)):
         return "$ref may only point into the same schema"  # the library would fetch another from the network
     try:

@@ -28,6 +28,7 @@ LONGEST_TEXT = 1500
 LONGEST_DRAFT = 12_000
 MOST_FINDINGS = 12
 MOST_EXAMPLES = 3
+MOST_LESSONS = 5
 
 
 class Voice(Protocol):
@@ -137,11 +138,12 @@ def code_ask(  # noqa: PLR0913 - everything that a prompt is made of, named
     draft: bytes | str = b"",
     *,
     tier: str = "",
+    lessons: Sequence[tuple[str, str]] = (),
 ) -> Ask:
-    """Ask for the program in one fenced block; with findings: for a better one."""
+    """Ask for the program in one fenced block; with findings: for a better one. `lessons`: (rule, message) of earlier drafts."""
     code = draft.decode("utf-8", "replace") if isinstance(draft, bytes) else draft
     sections = {
-        "rules": rules(known(task.type), task),
+        "rules": "\n".join([rules(known(task.type), task), *_lessons(lessons)]),
         "plan": _plan(plan),
         "findings": _findings(findings, code) if findings or code else "",
         "instructions": REPAIR_INSTRUCTIONS if findings else CODE_INSTRUCTIONS,
@@ -246,7 +248,15 @@ def _findings(findings: Sequence[Finding], draft: str) -> str:
     for found in findings[:MOST_FINDINGS]:
         where = f" (line {found.line})" if found.line else ""
         rows.append(f"- {found.rule}{where}: {_line(found.message)} {_line(found.mend)}".rstrip())
-    return "\n".join([fence(draft, LONGEST_DRAFT, "python"), *rows] if draft else rows)
+    # Fenced as well: a finding quotes the program and what it printed, and both may quote the task.
+    told = fence("\n".join(rows), LONGEST_DRAFT) if rows else ""
+    return "\n".join(part for part in (fence(draft, LONGEST_DRAFT, "python") if draft else "", told) if part)
+
+
+def _lessons(lessons: Sequence[tuple[str, str]]) -> list[str]:
+    """Tell what earlier drafts of this kind got wrong: it is cheaper not to make a mistake than to mend it."""
+    rows = [f"- {rule}: {_line(message)}" for rule, message in lessons[:MOST_LESSONS]]
+    return ["Earlier programs of this kind were refused because:", *rows] if rows else []
 
 
 def _line(text: str) -> str:
@@ -324,8 +334,10 @@ def _further(row: TaskType, task: Task) -> list[str]:
     if not (row.tool and names):
         return []
     return [
-        f"The input may also hold {', '.join(names)}. Put each that is there and not empty into the prompt of {row.tool} after the text, "
-        r'as a paragraph of its own: prompt = "\n\n".join([text, *(f"{key}: {task[key]}" for key in KEYS if task.get(key))]).'
+        (
+            f"The input may also hold {', '.join(names)}. Put each that is there and not empty into the prompt of {row.tool} after the text, "
+            r'as a paragraph of its own: prompt = "\n\n".join([text, *(f"{key}: {task[key]}" for key in KEYS if task.get(key))]).'
+        )
     ]
 
 

@@ -58,7 +58,7 @@ def source_id(task_id: str) -> str:
     if len(task_id) <= _ID_LIMIT and task_id.isprintable():
         return task_id
     digest = sha256(task_id.encode("utf-8", "backslashreplace")).hexdigest()[:12]
-    return f"{_one_line(task_id)[:_ID_LIMIT]}~{digest}"
+    return f"{one_line(task_id)[:_ID_LIMIT]}~{digest}"
 
 
 def quotes(text: str, fields: Mapping[str, str]) -> bool:
@@ -74,7 +74,7 @@ def _folded(text: str) -> str:
 
 
 def _own_words(text: str, task: Task) -> str:
-    line = _one_line(text)
+    line = one_line(text)
     return "" if quotes(line, task.fields) else line
 
 
@@ -110,5 +110,6 @@ def _title(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Give a text as one printable line of at most 200 characters."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_TEXT_LIMIT]

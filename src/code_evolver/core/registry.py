@@ -76,6 +76,11 @@ def render(nodes: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterable[str]:
     yield _TAIL
 
 
+def bounds() -> tuple[bytes, bytes]:
+    """Give what a rendered registry begins and ends with."""
+    return _HEAD.encode(), _TAIL.encode()
+
+
 def appended(size: int, first: bool, entries: Sequence[str]) -> tuple[int, str]:
     """Give where to cut a rendered registry of `size` bytes, and what to write there, to add entries."""
     lead = "\n" if first else ",\n"

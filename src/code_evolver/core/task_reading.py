@@ -20,6 +20,8 @@ TYPE_KEYS = ("llmtasktype", "tasktype", "llmtype", "type")
 NAME_KEYS = ("taskname", "name", "task")
 _STRONG_KEYS = frozenset({"llmtasktype", "tasktype", "taskname", "prompt", "llmid", "translationlanguages"})
 """Keys that say "task" whatever else stands beside them."""
+_STRONG_AS_SENT = frozenset({"llmTaskType", "taskType", "taskName", "LLMTaskType", "TaskType", "TaskName", "prompt"})
+"""Some of them as most hubs write them."""
 UNTYPED = "untyped"
 """The type of an object that says neither a type nor, in its name, a verb: goes to the router."""
 LONGEST_ID = 256
@@ -49,9 +51,9 @@ _BEFORE_VERB = frozenset({"llm", "ai", "gpt", "auto", "automatic", "automated", 
 _DOTNET_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/\Z")
 
 _canonical: Callable[[Any], str] = JSONEncoder(
-    sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
+    sort_keys=True, ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode  # made once: json.dumps with options builds an encoder a call, a quarter of what a task costs
-_canonical_nan: Callable[[Any], str] = JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_canonical_nan: Callable[[Any], str] = JSONEncoder(sort_keys=True, check_circular=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _plan(found: Mapping[str, Any]) -> _Plan:
 
 def is_task(found: Mapping[str, Any]) -> bool:
     """Say whether a key of the object says that it is a task, and neither an envelope nor a map."""
-    return _plan(found).strong
+    return not _STRONG_AS_SENT.isdisjoint(found) or _plan(found).strong
 
 
 def looks_like_task(found: Mapping[str, Any]) -> bool:

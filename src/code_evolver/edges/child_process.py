@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from code_evolver.core.child_frames import BadFrame, Frames, Limits, frame
 from code_evolver.core.errors import CodeEvolverError
@@ -21,10 +22,31 @@ START_SECONDS = 20.0
 
 
 class ChildLost(CodeEvolverError):
-    """The nursery did not start or was killed by the system: try again, judge nothing by it."""
+    """The child did not start or was killed by the system: try again, judge nothing by it."""
 
     code = "child_lost"
     retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the children of one trial are like."""
+
+    count: int
+    """Cases, and so workers."""
+    modules: Sequence[str]
+    limits: Limits
+    seal: bool
+    """Ask for the kernel's seal; without it a worker is guarded by its audit hook."""
+    python: str
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """Give what the child is told first."""
+        return {
+            "modules": list(self.modules), "limits": asdict(self.limits), "seal": self.seal, "parent": os.getpid(),
+            **self.extras,
+        }  # fmt: skip
 
 
 class Channel:
@@ -58,83 +80,110 @@ class Channel:
         return self.waiting.pop(0)
 
 
-class Nursery:
-    """A started child with one shut-in worker a case. A context manager: leaving kills everything."""
-
-    def __init__(
-        self, count: int, modules: Sequence[str], limits: Limits, extras: Mapping[str, Any], *, seal: bool, python: str
-    ) -> None:
-        self._settings = {
-            "modules": list(modules),
-            "limits": asdict(limits),
-            "seal": seal,
-            "parent": os.getpid(),
-            **extras,
-        }
-        self._python = python
-        self._count = count
-        self._sealing = seal
-        self.workers: list[Channel] = []
-        self.pids: list[int] = []
+class Children(Protocol):
+    """One shut-in worker a case, however started. A context manager: leaving kills everything."""
 
     def __enter__(self) -> Self:
-        if not hasattr(socket, "AF_UNIX") or not hasattr(os, "fork"):
-            # Windows: needs a socket handed over by socket.share and one process a case; designed, not built.
-            raise ChildLost("This system cannot start a workflow's child yet.", "Use Linux (or WSL on Windows).")
-        control, theirs = socket.socketpair()
-        pairs = [socket.socketpair() for _ in range(self._count)]
-        self.control = Channel(control)
-        self.workers = [Channel(ours) for ours, _ in pairs]
-        ends = [end for _, end in pairs]
-        self._process = subprocess.Popen(
-            [self._python, "-I", "-S", str(BOOT)], stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env={}, cwd="/", close_fds=True, start_new_session=True,
-            pass_fds=[end.fileno() for end in ends],
-        )  # fmt: skip
-        theirs.close()
-        settings = {**self._settings, "channels": [end.fileno() for end in ends]}
-        for end in ends:
-            end.close()
-        try:
-            self._meet(settings)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _meet(self, settings: Mapping[str, Any]) -> None:
-        self.control.send(b"S", json.dumps(settings).encode())
-        kind, body = self.control.read()
-        if kind != b"W":
-            raise ChildLost(f"The child failed to start: {body.decode('utf-8', 'replace')[:300]}.")
-        self.pids = json.loads(body)["pids"]
+        """Start. Raises ChildLost."""
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, 9)
-        self._process.kill()
-        self._process.wait()
-        for channel in (self.control, *self.workers):
-            channel.sock.close()
+        """Kill all."""
+
+    def channel(self, case: int) -> Channel:
+        """Give a worker's channel; asked for once `lockdown_of` has answered."""
 
     def lockdown_of(self, case: int) -> dict[str, Any]:
         """Wait until the worker is shut in and check it from outside; give its report with "sealed": bool."""
-        kind, body = self.workers[case].read()
-        if kind != b"R":
-            raise ChildLost("The child spoke before it was shut in.")
-        report: dict[str, Any] = json.loads(body)
-        report["sealed"] = bool(report["seccomp"]) and kernel_says_sealed(self.pids[case])
-        if report["seccomp"] and not report["sealed"]:
-            report["missing"].append("/proc does not confirm the filter")
-        if not report["sealed"] and not self._sealing:
-            report["missing"].append("seccomp was not asked for")
-        return report
 
     def end(self, case: int, *, kill: bool) -> dict[str, Any]:
-        """Give how a worker ended: {"status": exit code or -signal, "cpu", "rss"}; `kill` it first if need be."""
-        self.control.send(b"K", json.dumps({"case": case, "kill": kill}).encode())
-        answer: dict[str, Any] = json.loads(self.control.read()[1])
+        """Give how a worker ended: {"status": exit code or -signal, "cpu", "hung"}; `kill` it first if need be."""
+
+
+class Nursery:
+    """Children forked by one process that imported everything once. Implements Children; POSIX."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._workers: list[Channel] = []
+        self._pids: list[int] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            undo.callback(self._kill)
+            self._start()
+            kind, body = self._control.read()
+            if kind != b"W":
+                raise ChildLost(f"The child failed to start: {body.decode('utf-8', 'replace')[:300]}.")
+            self._pids = json.loads(body)["pids"]
+            undo.pop_all()
+        return self
+
+    def _start(self) -> None:
+        control, theirs = socket.socketpair()
+        pairs = [socket.socketpair() for _ in range(self._plan.count)]
+        self._control = Channel(control)
+        self._workers = [Channel(ours) for ours, _ in pairs]
+        ends = [end for _, end in pairs]
+        try:
+            self._process = subprocess.Popen(
+                [self._plan.python, "-I", "-S", str(BOOT)], stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, env={}, cwd="/", close_fds=True, start_new_session=True,
+                pass_fds=[end.fileno() for end in ends],
+            )  # fmt: skip
+        except OSError as error:
+            raise ChildLost(f"The child could not be started: {error}.", f"Is {self._plan.python} there?") from error
+        finally:
+            channels = [end.fileno() for end in ends]
+            for end in (theirs, *ends):
+                end.close()
+        self._control.send(b"S", json.dumps({**self._plan.settings(), "channels": channels}).encode())
+
+    def _kill(self) -> None:
+        process: subprocess.Popen[bytes] | None = getattr(self, "_process", None)
+        if process is not None:
+            kill_group(process)
+            process.wait()
+        for channel in (self._control, *self._workers):
+            channel.sock.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._kill()
+
+    def channel(self, case: int) -> Channel:
+        """Give a worker's channel."""
+        return self._workers[case]
+
+    def lockdown_of(self, case: int) -> dict[str, Any]:
+        """Wait until the worker is shut in; give its report."""
+        return read_report(self._workers[case], self._pids[case], sealing=self._plan.seal)
+
+    def end(self, case: int, *, kill: bool) -> dict[str, Any]:
+        """Give how a worker ended."""
+        self._control.send(b"K", json.dumps({"case": case, "kill": kill}).encode())
+        answer: dict[str, Any] = json.loads(self._control.read()[1])
         return answer
+
+
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a child and all that it started."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, 9)
+    process.kill()
+
+
+def read_report(channel: Channel, pid: int, *, sealing: bool) -> dict[str, Any]:
+    """Wait for a worker's lockdown report and check it from outside; give it with "sealed": bool. Raises ChildLost."""
+    kind, body = channel.read()
+    if kind != b"R":
+        raise ChildLost("The child spoke before it was shut in.")
+    report: dict[str, Any] = json.loads(body)
+    report["sealed"] = bool(report["seccomp"]) and kernel_says_sealed(pid)
+    if report["seccomp"] and not report["sealed"]:
+        report["missing"].append("/proc does not confirm the filter")
+    if not report["sealed"] and not sealing:
+        report["missing"].append("seccomp was not asked for")
+    return report
 
 
 def kernel_says_sealed(pid: int) -> bool:
@@ -148,5 +197,5 @@ def kernel_says_sealed(pid: int) -> bool:
 
 
 def default_python() -> str:
-    """Give the interpreter that runs us."""
-    return sys.executable
+    """Give the interpreter that runs us; on Windows the real one, not the launcher of a virtual environment, which starts it."""
+    return str(getattr(sys, "_base_executable", "") if sys.platform == "win32" else "") or sys.executable

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from code_evolver.core.events import record
-from code_evolver.core.strict_json import dumps, escape
+from code_evolver.core.events import line
+from code_evolver.core.strict_json import escape
 
 _BATCH = 500
 
@@ -81,13 +81,21 @@ class EventLog:
         while self._waiting and len(lines) < _BATCH:
             name, fields, at = self._waiting.popleft()
             self._seq += 1
-            lines.append(self._line(record(name, fields, at=at, seq=self._seq, run_id=self._run_id)))
+            lines.append(self._safe_line(name, fields, at))
         return "".join(lines).encode("utf-8", "backslashreplace")
 
-    def _line(self, event: dict[str, Any]) -> str:
-        line = dumps(event)
+    def _safe_line(self, name: str, fields: dict[str, Any], at: float) -> str:
+        """Give the line; an event that cannot be written (a bug of whoever made it) must not end the writer."""
+        try:
+            return self._line(name, fields, at)
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            wrong = f"The event {name} could not be written: {type(error).__name__}: {error}"[:500]
+            return self._line("notice", {"message": wrong}, at)
+
+    def _line(self, name: str, fields: dict[str, Any], at: float) -> str:
+        text = line(name, fields, at=at, seq=self._seq, run_id=self._run_id)
         # JSON escapes C0 controls already; bidirectional and C1 characters would still reach a terminal.
-        return self._clean(line if line.isascii() else escape(line)) + "\n"
+        return self._clean(text if text.isascii() else escape(text)) + "\n"
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

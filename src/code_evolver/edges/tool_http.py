@@ -13,7 +13,7 @@ import httpx
 from code_evolver.core.errors import ConfigurationError, ToolError
 from code_evolver.core.http_tool import OTHER_DIALECT, answer_text, forbidden, problem, request_body
 from code_evolver.core.manifest import HttpShape, Manifest
-from code_evolver.core.redact import clean_url
+from code_evolver.core.redact import HIDDEN, clean_url
 from code_evolver.core.strict_json import show
 
 MAX_ANSWER: Final = 1_000_000
@@ -62,7 +62,7 @@ class HttpTools:
             if text is not None:
                 self._spoken[base] = shape
                 return text
-            first = first or problem(status, body)
+            first = first or _without(problem(status, body), values.get("api_key", ""))
             if status not in OTHER_DIALECT and status != httpx.codes.OK:
                 break
         raise ToolError(f"{name}: {clean_url(base)} answered {first}.", "See the server's own log.")
@@ -117,6 +117,11 @@ class HttpTools:
                 hint = f"Configure its base_url under tools: {name} in config.yaml where that is meant."
                 raise ToolError(f"{name}: the address {address} of {show(host, 60)} {why}.", hint)
         return found[0]
+
+
+def _without(words: str, key: str) -> str:
+    """Take the key out of a server's words, should it say it back."""
+    return words.replace(key, HIDDEN) if key else words
 
 
 async def _resolve(name: str, host: str, port: int) -> list[str]:

@@ -1,7 +1,9 @@
 """Runs programs in isolated children: `ChildTrials` is the port `Trials` for proofs and for real runs."""
 
 import json
+import os
 import selectors
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,14 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from code_evolver.core.child_frames import REAL, TRIAL, BadFrame, Limits, frame, read_calls, write_answer
+from code_evolver.core.errors import NodeError
 from code_evolver.core.gate import imports_of, tags_of
 from code_evolver.core.gate_tables import MODULES
 from code_evolver.core.strict_json import escape
 from code_evolver.core.stubs import stub_answer
 from code_evolver.core.trials import Answer, Answerer, Call, Case, Run, StopReason, Trial
-from code_evolver.edges.child_process import Channel, ChildLost, Nursery, default_python
+from code_evolver.edges.child_process import Channel, ChildLost, Children, Nursery, Plan, default_python
+from code_evolver.edges.child_spawn import Spawned
 
 Level = Literal["isolated", "guarded"]
+Start = Literal["fork", "spawn"]
 MOST_STUCK = 2
 """So many runs stopped at a time limit end a trial: the rest would take as long and say the same."""
 BACKLOG = 1 << 20
@@ -101,7 +106,7 @@ class _Session:
                 return bool(data)
         except BlockingIOError:
             return True
-        except (BrokenPipeError, ConnectionResetError):
+        except ConnectionError:
             return False
         return True
 
@@ -157,10 +162,29 @@ def _failing(answer: Answerer, failing: str) -> Answerer:
     return answers if failing else answer
 
 
+class TooWeak(NodeError):
+    """A program may not run at the level that was reached: it was not given to the child. `detail` says what is missing."""
+
+    code = "isolation_required"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"This machine reaches the level guarded only ({detail}).",
+            "Allow it with CODE_EVOLVER_ISOLATION=guarded, or `isolation: guarded` in config.yaml, if you trust the program.",
+        )
+        self.detail = detail
+
+
+def own_start() -> Start:
+    """Say how this system starts children: Windows has no fork."""
+    return "fork" if hasattr(os, "fork") and hasattr(socket, "AF_UNIX") else "spawn"
+
+
 class ChildTrials:
     """The port `Trials`. Safe to share between threads.
 
-    `tagged`: tag → tools that carry it, for call_tool_resilient. `guarded`: do not seal. `python`: the child's interpreter.
+    `tagged`: tag → tools that carry it, for call_tool_resilient. `guarded`: do not seal. `start`: fork one process that
+    imported everything, or spawn one a case; None: what this system has. `python`: the child's interpreter.
     `preload`: further modules that a program may find loaded (the tests of the seal give hostile programs what they want).
     """
 
@@ -170,12 +194,14 @@ class ChildTrials:
         limits: Limits = TRIAL,
         tagged: Mapping[str, Sequence[str]] | None = None,
         guarded: bool = False,
+        start: Start | None = None,
         python: str = "",
         preload: Sequence[str] = (),
     ) -> None:
         self._limits = limits
         self._tagged = tagged or {}
         self._guarded = guarded
+        self._start = start or own_start()
         self._python = python or default_python()
         self._loadable = frozenset(preload) | MODULES.keys()
         self._level: tuple[Level, str] | None = None
@@ -186,8 +212,8 @@ class ChildTrials:
         Raises ChildLost where no child can be started at all.
         """
         if self._level is None:
-            with self._nursery(1, (), self._limits, (), stub=True) as nursery:
-                self._level = _describe(nursery.lockdown_of(0))
+            with self._children(1, (), self._limits, (), stub=True) as children:
+                self._level = _describe(children.lockdown_of(0))
         return self._level
 
     def run(self, code: bytes, cases: Sequence[Case], tools: Sequence[str], answer: Answerer | None = None) -> Trial:
@@ -198,54 +224,71 @@ class ChildTrials:
         return self._run(code, cases, tools, answer, self._limits)
 
     def run_node(
-        self, code: bytes, data: bytes, tools: Sequence[str], answer: Answerer | None = None, limits: Limits = REAL
+        self,
+        code: bytes,
+        data: bytes,
+        tools: Sequence[str],
+        answer: Answerer | None = None,
+        limits: Limits = REAL,
+        *,
+        least: Level = "guarded",
     ) -> Trial:
-        """Run `code` once for real (one entry in `runs`), with real limits; else as `run`."""
-        return self._run(code, [Case("run", data)], tools, answer, limits)
+        """Run `code` once for real (one entry in `runs`), with real limits; else as `run`.
 
-    def _nursery(
+        Raises TooWeak where the child reaches less than `least`, before it is given the program.
+        """
+        return self._run(code, [Case("run", data)], tools, answer, limits, least=least)
+
+    def _children(
         self, count: int, modules: Sequence[str], limits: Limits, tools: Sequence[str], *, stub: bool
-    ) -> Nursery:
+    ) -> Children:
         alternatives = {tag: [name for name in names if name in tools] for tag, names in self._tagged.items()}
         extras = {"alternatives": alternatives, "pause": 0 if stub else 0.5}
-        return Nursery(count, modules, limits, extras, seal=not self._guarded, python=self._python)
+        plan = Plan(count, modules, limits, not self._guarded, self._python, extras)
+        return Nursery(plan) if self._start == "fork" else Spawned(plan)
 
     def _run(
-        self, code: bytes, cases: Sequence[Case], tools: Sequence[str], answer: Answerer | None, limits: Limits
+        self,
+        code: bytes,
+        cases: Sequence[Case],
+        tools: Sequence[str],
+        answer: Answerer | None,
+        limits: Limits,
+        *,
+        least: Level = "guarded",
     ) -> Trial:
-        level: Level = "guarded"
-        detail = ""
         if self._tagged:
             tools = [*tools, *(name for tag in tags_of(code) for name in self._tagged.get(tag, ()))]
         modules = sorted(imports_of(code) & self._loadable)
         runs: list[Run] = []
+
+        def session(channel: Channel, case: Case) -> _Session:
+            return _Session(channel, limits, tools, _failing(answer, case.failing) if answer else _stubs(case))
+
         try:
-            with self._nursery(len(cases), modules, limits, tools, stub=answer is None) as nursery:
-                sessions = [
-                    _Session(channel, limits, tools, _failing(answer, case.failing) if answer else _stubs(case))
-                    for channel, case in zip(nursery.workers, cases, strict=True)
-                ]
-                level, detail = self._serve(nursery, sessions, code, cases, runs)
+            with self._children(len(cases), modules, limits, tools, stub=answer is None) as children:
+                level, detail = self._serve(_Trying(children, session, code, cases, least), runs)
         except ChildLost as lost:
             return Trial("guarded", "", runs, failed=lost.message)
         return Trial(level, detail, runs)
 
-    def _serve(
-        self, nursery: Nursery, sessions: Sequence[_Session], code: bytes, cases: Sequence[Case], runs: list[Run]
-    ) -> tuple[Level, str]:
+    def _serve(self, trying: "_Trying", runs: list[Run]) -> tuple[Level, str]:
         """Run one case after the other into `runs`, the next ones already begun; give level and detail."""
         level: Level = "guarded"
-        detail, begun = "", 0
+        detail, cases = "", trying.cases
+        sessions: list[_Session] = []
         for number, case in enumerate(cases):
             if sum(run.stopped_by in {"wall", "cpu"} for run in runs) >= MOST_STUCK:
                 runs.append(replace(runs[-1], case=case.name, stdout=b"", stderr=NOT_RUN, calls=(), seconds=0.0))
                 continue
-            for ahead in range(begun, min(number + 1 + AHEAD, len(cases))):
-                found, detail = _describe(nursery.lockdown_of(ahead))
+            for ahead in range(len(sessions), min(number + 1 + AHEAD, len(cases))):
+                found, detail = _describe(trying.children.lockdown_of(ahead))
                 level = self._same_level(ahead, level, found)
-                sessions[ahead].start(code, cases[ahead].input)
-                begun = ahead + 1
-            runs.append(_one(nursery, number, case, sessions[number]))
+                if level == "guarded" and trying.least == "isolated":
+                    raise TooWeak(detail)
+                sessions.append(trying.session(trying.children.channel(ahead), cases[ahead]))
+                sessions[ahead].start(trying.code, cases[ahead].input)
+            runs.append(_one(trying.children, number, case, sessions[number]))
         return level, detail
 
     def _same_level(self, number: int, before: Level, now: Level) -> Level:
@@ -256,14 +299,25 @@ class ChildTrials:
         return now
 
 
+@dataclass(frozen=True, slots=True)
+class _Trying:
+    """One trial: its children, and what is done in them."""
+
+    children: Children
+    session: Callable[[Channel, Case], _Session]
+    code: bytes
+    cases: Sequence[Case]
+    least: Level
+
+
 NOT_RUN = f"not run: {MOST_STUCK} cases before it met a time limit"
 
 
-def _one(nursery: Nursery, number: int, case: Case, session: _Session) -> Run:
+def _one(children: Children, number: int, case: Case, session: _Session) -> Run:
     began = time.monotonic()
     session.run()
     progress = session.progress
-    end = nursery.end(number, kill=bool(progress.stopped))
+    end = children.end(number, kill=bool(progress.stopped))
     stopped = progress.stopped or _why(end, session)
     stderr = progress.stderr.decode("utf-8", "replace") + (f"[{progress.note}]\n" if progress.note else "")
     return Run(

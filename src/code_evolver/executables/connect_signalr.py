@@ -17,12 +17,11 @@ from code_evolver.core.strict_json import show
 from code_evolver.edges import stdio
 from code_evolver.edges.workspace import Workspace
 from code_evolver.executables import signalr_hub_connector
+from code_evolver.help_text import USAGES, helped
 from code_evolver.prompting import english_ask
 from code_evolver.stopping import leave_at_once
 
-USAGE = """usage: echo "connect to http://localhost:5000/taskhub and generate workflows for 5 minutes" | connect_signalr.py [--dry-run] [--workspace DIR]
-
-stdin: plain English, or {"request": "…"} · --dry-run: print the settings without connecting"""
+USAGE = USAGES["connect_signalr"]
 ALWAYS = ("hub_url", "hub_name", "duration_seconds", "auto_generate_workflows", "output_file")
 
 
@@ -88,8 +87,7 @@ def config_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Serve the tool once."""
     arguments = sys.argv[1:] if argv is None else argv
-    if {"-h", "--help"} & set(arguments):
-        sys.stdout.write(USAGE + "\n")
+    if helped("connect_signalr", arguments):
         return
     options = _options(arguments)
 

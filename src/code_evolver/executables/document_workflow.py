@@ -13,11 +13,9 @@ from code_evolver.core.strict_json import kind, show
 from code_evolver.edges import stdio
 from code_evolver.edges.nodes import NodeStore
 from code_evolver.edges.workspace import Workspace
+from code_evolver.help_text import USAGES, helped
 
-USAGE = """usage: document_workflow.py < request.json
-
-stdin: {"node": "summarize_blog_post"} or {"node": "nodes/summarize_blog_post"}; "output": a file (default: README.md of the node)
-stdout: {"success": true, "node", "path"}"""
+USAGE = USAGES["document_workflow"]
 
 
 def run(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,8 +57,7 @@ def _find(given: Mapping[str, Any]) -> tuple[NodeStore, str]:
 
 def main() -> None:
     """Serve the tool once."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(USAGE + "\n")
+    if helped("document_workflow"):
         return
     sys.exit(stdio.serve(run, usage=USAGE))
 

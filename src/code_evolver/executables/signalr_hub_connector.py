@@ -8,12 +8,13 @@ from typing import Any
 
 from code_evolver.configuration import load
 from code_evolver.connector import connect
-from code_evolver.core.redact import Redactor
+from code_evolver.core.errors import EXIT_INTERRUPTED
 from code_evolver.core.settings import from_json, require_hub
 from code_evolver.core.strict_json import loads
 from code_evolver.edges import stdio
 from code_evolver.edges.log import EventLog
-from code_evolver.secrets_of import secrets_of
+from code_evolver.help_text import USAGES, helped
+from code_evolver.secrets_of import Secrets, secrets_of
 from code_evolver.stopping import (
     StopRequest,
     launched,
@@ -23,11 +24,7 @@ from code_evolver.stopping import (
     watch_launcher,
 )
 
-USAGE = """usage: signalr_hub_connector.py < settings.json
-
-Connects to an ASP.NET Core SignalR hub, queues its tasks durably and makes a proven workflow of each.
-stdin: one JSON object, e.g. {"hub_url": "http://localhost:5000/taskhub", "hub_name": "TaskHub", "duration_seconds": 60}
-stderr: events, one JSON object a line · stdout: one JSON result"""
+USAGE = USAGES["signalr_hub_connector"]
 
 
 def run(given: dict[str, Any], *, hub: bool = True) -> stdio.Finished:
@@ -35,22 +32,25 @@ def run(given: dict[str, Any], *, hub: bool = True) -> stdio.Finished:
     resolved = load(from_json(given))
     if hub:
         require_hub(resolved.settings)
-    log = EventLog(2, uuid.uuid4().hex[:12], clean=Redactor(secrets_of(resolved)).clean)
+    secrets = Secrets(secrets_of(resolved))
+    log = EventLog(2, uuid.uuid4().hex[:12], clean=secrets.clean)
     loop = asyncio.new_event_loop()
+    patience = 1.0  # seconds for a slow reader of events; after a second request to stop there is none
     try:
-        document, code = loop.run_until_complete(_whole(resolved, log, hub=hub))
+        document, code = loop.run_until_complete(_whole(resolved, log, secrets, hub=hub))
+        patience = 0.1 if code == EXIT_INTERRUPTED else patience
     finally:
-        log.close()
+        log.close(patience)
     # The loop is not closed: closing waits for threads, and after a second Ctrl+C one may still wait for a trial.
-    return stdio.Finished(document, code)
+    return stdio.Finished(secrets.clean_document(document), code)
 
 
-async def _whole(resolved: Any, log: EventLog, *, hub: bool) -> tuple[dict[str, Any], int]:
+async def _whole(resolved: Any, log: EventLog, secrets: Secrets, *, hub: bool) -> tuple[dict[str, Any], int]:
     stop = StopRequest()
     with stop_on_signals(stop):
         if launched():
             watch_launcher(stop)
-        return await connect(resolved, log.emit, stop=stop, hub=hub)
+        return await connect(resolved, log.emit, stop=stop, hub=hub, learn=secrets.learn)
 
 
 def _read(usage: str) -> dict[str, Any]:
@@ -62,8 +62,7 @@ def _read(usage: str) -> dict[str, Any]:
 
 def main() -> None:
     """Serve the tool once, and leave without waiting for threads: everything accepted is on disk."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(USAGE + "\n")
+    if helped("signalr_hub_connector"):
         return
     code = stdio.serve(run, usage=USAGE, read=_read)
     leave_at_once(code)

@@ -11,12 +11,10 @@ from code_evolver.core.strict_json import kind, show
 from code_evolver.core.task import Task, node_input
 from code_evolver.core.task_types import TaskType, known
 from code_evolver.edges import stdio
+from code_evolver.help_text import USAGES, helped
 from code_evolver.proof import prove
 
-USAGE = """usage: verify_workflow.py < request.json
-
-stdin: {"code": "…", "task": {…}, "task_type": "summarize"}; task and task_type may be left out
-stdout: {"success": true, "accepted": bool, "findings": […], "isolation": {…}, "runs": […]}"""
+USAGE = USAGES["verify_workflow"]
 
 
 def run(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,8 +61,7 @@ def _type(given: Any, task: Task | None) -> tuple[TaskType | None, str]:
 
 def main() -> None:
     """Serve the tool once."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(USAGE + "\n")
+    if helped("verify_workflow"):
         return
     sys.exit(stdio.serve(run, usage=USAGE))
 

@@ -37,8 +37,11 @@ class HubListener:
         emit: Emit,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = randomness.random,
+        learn: Callable[[str], None] = lambda _secret: None,
     ) -> None:
+        """`learn` is told every token before it is used, so that it can be kept out of what others say."""
         self._settings = settings
+        self._learn = learn
         self._emit = emit
         self._clock = clock
         self._random = random
@@ -130,7 +133,11 @@ class HubListener:
         started = self._clock()
         self._emit("connecting", hub_url=self._url, attempt=number)
         try:
-            address = await negotiate.negotiate(self._settings, await token.fetch(self._settings))
+            secret = await token.fetch(self._settings)
+            self._learn(secret or "")
+            address = await negotiate.negotiate(self._settings, secret)
+            for value in address.headers.values():
+                self._learn(value)
             connection = self._make(address, self._settings)
         except HubError as error:
             return self._failed(error, started)

@@ -11,8 +11,10 @@ from typing import Any
 
 from code_evolver.core.task import Refusal, Task
 
-_encode: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict).encode
-"""Built once: json.dumps with these options builds an encoder a call."""
+_encode: Callable[[Any], str] = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=dict
+).encode
+"""Built once: json.dumps with these options builds an encoder a call. What was read from JSON is no circle."""
 
 
 def as_json(value: Any) -> bytes:

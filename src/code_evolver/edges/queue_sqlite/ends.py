@@ -14,7 +14,7 @@ from code_evolver.edges.queue_sqlite.codec import as_json, raw_bytes, task_from_
 from code_evolver.edges.queue_sqlite.options import Options, count, note
 from code_evolver.ports import End
 
-USAGE = ("tokens_in", "tokens_out", "llm_seconds", "llm_calls", "repairs")
+USAGE = ("tokens_in", "tokens_out", "llm_seconds", "llm_calls", "repairs", "llm_load_seconds")
 REPORT_TRIES = 5
 """An outcome that the hub answered with an error so often is not told again."""
 PRUNE_STEP = 5_000

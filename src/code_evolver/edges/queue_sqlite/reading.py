@@ -72,6 +72,7 @@ class Day:
     llm_seconds: float
     llm_calls: float
     repairs: float
+    llm_load_seconds: float
 
 
 def counts(db: sqlite3.Connection, now: float, first: int = 0) -> tuple[Counts, int]:

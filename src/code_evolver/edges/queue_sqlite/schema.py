@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 APPLICATION_ID = 0x43455651
 """Stands in the header of our files ("CEVQ"): another program's database is not ours to write."""
-VERSION = 2
+VERSION = 3
 
 _DAILY = """CREATE TABLE daily (
     day INTEGER NOT NULL, type TEXT NOT NULL, outcome TEXT NOT NULL, tasks INTEGER NOT NULL,
     tokens_in REAL NOT NULL, tokens_out REAL NOT NULL, llm_seconds REAL NOT NULL, llm_calls REAL NOT NULL,
     repairs REAL NOT NULL, PRIMARY KEY (day, type, outcome)) WITHOUT ROWID"""
 """Accounts that survive pruning; day = days since 1970 (UTC)."""
+_LOADING = "ALTER TABLE daily ADD COLUMN llm_load_seconds REAL NOT NULL DEFAULT 0"
 
 TABLES: Sequence[str] = (
     # by_priority and by_due are what the order goes by: constants where a setting turns that order off.
@@ -36,6 +37,7 @@ TABLES: Sequence[str] = (
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     _DAILY,
+    _LOADING,
 )
 COUNTERS = (
     "seq",
@@ -51,5 +53,5 @@ COUNTERS = (
 )
 """Lifetime counters, kept in the transaction of what they count; "seq" is the last arrival number given."""
 
-MIGRATIONS: Mapping[int, Sequence[str]] = {1: (_DAILY,)}
-"""Version → statements that make it the next version. Version 1 had no accounts."""
+MIGRATIONS: Mapping[int, Sequence[str]] = {1: (_DAILY,), 2: (_LOADING,)}
+"""Version → statements that make it the next version. Version 1 had no accounts, version 2 not how long models loaded."""

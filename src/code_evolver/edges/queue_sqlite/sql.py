@@ -3,6 +3,8 @@
 A partial index serves a query only where its condition stands there word for word: hence literal numbers.
 """
 
+from functools import lru_cache
+
 LOOKUPS = (4, 32, 500)
 """Ids that one look-up takes: few sizes, so that each statement is compiled once."""
 KNOWN_IDS = {
@@ -19,6 +21,17 @@ REFUSE = (
     "INSERT INTO dead (kind, id, code, reason, at, count, fingerprint, raw) VALUES ('refused', ?, 'not_a_task', ?, ?, 1, ?, ?)"
     " ON CONFLICT (fingerprint) DO UPDATE SET count = count + 1, at = excluded.at"
 )
+ROWS_AT_ONCE = (512, 64, 8, 1)
+"""Rows that one INSERT takes: few sizes, so that each statement is compiled once. SQLite allows 32,766 values."""
+
+
+@lru_cache(maxsize=32)
+def of_rows(insert: str, rows: int) -> str:
+    """Give the INSERT of one row, whose VALUES stand at its end, for so many rows."""
+    head, values, row = insert.rpartition("VALUES ")
+    return f"{head}{values}{','.join([row] * rows)}"
+
+
 COUNT = "UPDATE counters SET value = value + ? WHERE name = ?"
 COUNTERS = "SELECT name, value FROM counters"
 SET_COUNTER = "UPDATE counters SET value = ? WHERE name = ?"
@@ -76,12 +89,16 @@ REVIVE = (
     " at = excluded.at, starts = 0, crashes = 0, failures = 0, code = NULL, reason = NULL, ended = NULL"
 )
 ADD_DAY = (
-    "INSERT INTO daily VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (day, type, outcome) DO UPDATE SET"
+    "INSERT INTO daily VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (day, type, outcome) DO UPDATE SET"
     " tasks = tasks + excluded.tasks, tokens_in = tokens_in + excluded.tokens_in,"
     " tokens_out = tokens_out + excluded.tokens_out, llm_seconds = llm_seconds + excluded.llm_seconds,"
-    " llm_calls = llm_calls + excluded.llm_calls, repairs = repairs + excluded.repairs"
+    " llm_calls = llm_calls + excluded.llm_calls, repairs = repairs + excluded.repairs,"
+    " llm_load_seconds = llm_load_seconds + excluded.llm_load_seconds"
 )
-DAYS = "SELECT day, type, outcome, tasks, tokens_in, tokens_out, llm_seconds, llm_calls, repairs FROM daily ORDER BY 1, 2, 3"
+DAYS = (
+    "SELECT day, type, outcome, tasks, tokens_in, tokens_out, llm_seconds, llm_calls, repairs, llm_load_seconds"
+    " FROM daily ORDER BY 1, 2, 3"
+)
 
 ADD_REPORT = "INSERT INTO reports (payload, attempts) VALUES (?, 0)"
 REPORTS = "SELECT key, payload, attempts FROM reports ORDER BY key LIMIT ?"

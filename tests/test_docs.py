@@ -1,0 +1,381 @@
+"""The words agree with the program: commands run, tables are those of the code, nothing is left undocumented.
+
+`python tests/test_docs.py` writes the generated tables anew.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+for _folder in (ROOT, ROOT / "src"):
+    if str(_folder) not in sys.path:
+        sys.path.insert(0, str(_folder))
+
+from code_evolver.child.runtime import MOST_ATTEMPTS
+from code_evolver.cli import COMMANDS
+from code_evolver.core import gate_text, journey, lifecycle, session, strict_json, tally, yaml_strict
+from code_evolver.core.child_frames import REAL, TRIAL
+from code_evolver.core.errors import EXIT_DEAD_LETTERS, EXIT_INTERRUPTED, all_errors
+from code_evolver.core.events import EVENTS
+from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, LONGEST_REASON
+from code_evolver.core.naming import LONGEST_NAME
+from code_evolver.core.setting_kinds import as_json
+from code_evolver.core.setting_table import ROWS
+from code_evolver.core.task_types import TASK_TYPES
+from code_evolver.edges import stdio, tool_http, tool_process, toolbox
+from code_evolver.edges.hub import negotiate, token
+from code_evolver.edges.manifests import load_manifests
+from code_evolver.edges.queue_sqlite.options import Options
+from tests.test_architecture import MAY_IMPORT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+SET_UP = "python -m pip install -e . && python start_signalr_training.py --demo"
+TEST = 'python -m pip install -e ".[test]" && python -m pytest'
+FORBIDDEN = ("/work/", "/tmp/", "/farm/", "/home/", "secure sandbox", "cannot escape", "blazing", "seamless")
+LIMIT_SECONDS = 100
+
+
+# ── tables made from the code ────────────────────────────────────────────────────────────────────────────────────────
+def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Give a Markdown table; bars in cells are escaped."""
+    lines = [heads, tuple("---" for _ in heads), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in lines)
+
+
+def settings_table() -> str:
+    """Every setting."""
+    rows = []
+    for row in ROWS.values():
+        value = as_json(row.default)
+        flag = (f"`--{row.flag}`" + ("" if row.kind.metavar else f", `--no-{row.flag}`")) if row.flag else "none"
+        default = "–" if value in (None, "", [], {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        unit = f" ({row.unit})" if row.unit else ""
+        rows.append((f"`{row.name}`", flag, f"`{row.environment}`", default + unit, row.help))
+    return table(("setting", "flag", "environment", "default", "meaning"), rows)
+
+
+def commands_table() -> str:
+    """Every sub-command."""
+    return table(("command", "for"), [(f"`code-evolver {name}`", text) for name, text in COMMANDS.items()])
+
+
+def exits_table() -> str:
+    """Every exit code."""
+    rows = {
+        0: "done; also when `--duration` ran out, or one Ctrl+C drained in order",
+        1: "unexpected, or a node, a tool or a check that failed",
+        2: "bad input or usage",
+        3: "configuration, or the workspace is held by another",
+        4: "the hub wants another token",
+        5: "never connected, refused, or given up",
+        6: "`llm: required`, and no model answers at the start",
+        EXIT_DEAD_LETTERS: "done, but tasks of this run failed (`--no-count-failures`: 0)",
+        EXIT_INTERRUPTED: "stopped at once by a second Ctrl+C",
+    }
+    return table(("exit code", "means"), [(str(code), text) for code, text in sorted(rows.items())])
+
+
+def types_table() -> str:
+    """Every known task type."""
+    rows = []
+    for row in TASK_TYPES.values():
+        numbers = ", ".join(str(one) for one in row.aliases if isinstance(one, int))
+        tools = [f"`{name}` {how}" for name, how in ((row.tool, "once"), (row.pair_tool, "once a language pair")) if name]
+        text = ", else ".join(f"`{key}`" for key in row.text_from)
+        rows.append((f"`{row.name}`", numbers, text, row.languages, ", then ".join(tools), f"`{row.pair_key}`"))
+    return table(("type", "as a number", "text from", "languages", "tools", "key in `translations`"), rows)
+
+
+def tools_table() -> str:
+    """Every shipped tool."""
+    found = load_manifests([ROOT / "tools"])
+    return table(("tool", "type", "does"), [(f"`{name}`", one.type, one.description) for name, one in sorted(found.items())])
+
+
+def run_limits_table() -> str:
+    """What one run of a program may use."""
+    named = (("time, without that of tools", "wall", " s"), ("processor time", "cpu", " s"), ("address space", "memory", " bytes"),
+             ("output", "stdout", " bytes"), ("stderr", "stderr", " bytes"), ("tool calls", "calls", ""))  # fmt: skip
+    rows = [(what, f"{getattr(TRIAL, name):,g}{unit}", f"{getattr(REAL, name):,g}{unit}") for what, name, unit in named]
+    return table(("limit", "at the trial", "at a later start"), [tuple(big(cell) for cell in row) for row in rows])
+
+
+def big(cell: str) -> str:
+    """Write large figures as people do: bytes in KiB or MiB."""
+    number, _, unit = cell.partition(" ")
+    if unit != "bytes":
+        return cell
+    return size(int(float(number.replace(",", ""))))
+
+
+def size(count: int) -> str:
+    """Write a number of bytes."""
+    for unit, worth in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count % worth == 0:
+            return f"{count // worth} {unit}"
+    return f"{count // 1_000_000} MB" if count % 1_000_000 == 0 else f"{count:,} bytes"
+
+
+def limits_table() -> str:
+    """Limits that a user may meet."""
+    kept = Options()
+    rows = [
+        ("input of a tool on stdin", size(stdio.MAX_INPUT)),
+        ("depth of JSON", f"{strict_json.MAX_DEPTH} levels"),
+        ("message from the hub", f"{size(ROWS['max_message_bytes'].default)} (`max_message_bytes`)"),
+        ("receipt with lists of ids", size(LARGEST_RECEIPT)),
+        ("reason in a receipt", f"{LONGEST_REASON} characters"),
+        ("bytes kept of an element that was no task", size(LARGEST_RAW)),
+        ("redirects of a negotiation", str(negotiate.REDIRECTS)),
+        ("token", size(token.LIMIT)),
+        ("time connected that ends a row of failures", f"{session.STABLE:g} s"),
+        ("ids remembered", f"{kept.forget_after / 86400:g} days, at most {kept.remember_at_most:,}"),
+        ("task without an id recognised", f"{lifecycle.ANONYMOUS_SECONDS / 3600:g} hours"),
+        ("ended tasks kept in the queue file", f"{kept.keep_done / 86400:g} days, at most {kept.keep_done_at_most:,}"),
+        ("attempts at a task whose trial cannot be held", str(kept.max_failures)),
+        ("deaths of the worker over one task", str(lifecycle.MAX_STARTS)),
+        ("`tasks` in the result of a run", f"{tally.MOST_TASKS:,}"),
+        ("name of a node", f"{LONGEST_NAME} characters"),
+        ("program", f"{size(gate_text.MOST_BYTES)}, lines of {gate_text.MOST_LINE:,} characters"),
+        ("repairs of a draft, each tier", str(journey.REPAIRS)),
+        ("patience with backends that are down (known types)", f"{journey.PATIENCE_SECONDS:g} s"),
+        ("manifest or `config.yaml`", f"{size(yaml_strict.MAX_BYTES)}, {yaml_strict.MAX_DEPTH} levels"),
+        ("arguments of a tool call", f"{toolbox.MAX_ARGUMENTS:,} characters"),
+        ("calls of one list under way at once", str(toolbox.AT_ONCE)),
+        ("attempts of `call_tool_resilient`", str(MOST_ATTEMPTS)),
+        ("answer of an HTTP tool", size(tool_http.MAX_ANSWER)),
+        ("answer of an executable tool", size(tool_process.MAX_ANSWER)),
+    ]
+    return table(("what", "limit"), rows)
+
+
+def floors_table() -> str:
+    """Which part may import which."""
+    rows = [(f"`{name}`", ", ".join(f"`{one}`" for one in may) or "nothing of ours") for name, may in MAY_IMPORT.items()]
+    return table(("part of `code_evolver`", "may import"), rows)
+
+
+def modules_table() -> str:
+    """Each module with the first line of its docstring."""
+    source = ROOT / "src" / "code_evolver"
+    rows = []
+    for path in sorted(source.rglob("*.py"), key=lambda one: (len(one.relative_to(source).parts) > 1, one)):
+        about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        if about:
+            rows.append((f"`{path.relative_to(source).as_posix()}`", about.splitlines()[0]))
+    return table(("module", "what it is"), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "settings": settings_table, "commands": commands_table, "exits": exits_table, "types": types_table, "tools": tools_table,
+    "run-limits": run_limits_table, "limits": limits_table, "floors": floors_table, "modules": modules_table,
+}  # fmt: skip
+_GENERATED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def refreshed(text: str) -> str:
+    """Give a page with its tables made anew."""
+    return _GENERATED.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[4]}", text)
+
+
+# ── reading the pages ────────────────────────────────────────────────────────────────────────────────────────────────
+def words(path: Path) -> str:
+    """Give a page's text."""
+    return path.read_text(encoding="utf-8")
+
+
+def fenced(text: str) -> Iterator[tuple[str, str, str]]:
+    """Give (mark, language, content) of each fenced block; the mark is an HTML comment on the line before."""
+    for found in re.finditer(r"(?:<!-- ([a-z: ]+) -->\n)?```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        yield found[1] or "", found[2], found[3]
+
+
+def anchors(text: str) -> set[str]:
+    """Give the anchors of a page's headings, as the usual renderers make them."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+RUNNABLE = [page for page in PAGES if any(mark.startswith("run") for mark, _, _ in fenced(words(page)))]
+
+
+# ── running them ─────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture
+def stranger(tmp_path):
+    """A checkout as a stranger has it, with `python` and `code-evolver` on the path; gives (folder, environment)."""
+    for name in ("src", "tools", "start_signalr_training.py", "node_runtime.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, arguments in (("python", ""), ("code-evolver", " -m code_evolver.cli")):
+        shim = programs / name
+        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}"{arguments} "$@"\n', encoding="utf-8", newline="\n")
+        shim.chmod(0o755)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("CODE_EVOLVER_", "PYTHON"))}
+    path = f"{programs}{os.pathsep}{kept['PATH']}"
+    return tmp_path, {**kept, "PATH": path, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "TMPDIR": str(tmp_path)}
+
+
+@pytest.fixture
+def hub_port(stranger):
+    """The embedded hub as `code-evolver demo-hub` serves it, on a free port."""
+    folder, environment = stranger
+    command = [sys.executable, "-m", "code_evolver.cli", "demo-hub", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment)
+    try:
+        line = process.stdout.readline()
+        yield re.search(r":(\d+)/", line)[1]
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are written for bash")
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_and_print_what_it_shows(page, stranger, hub_port):
+    folder, environment = stranger
+    blocks = list(fenced(words(page)))
+    script = "\n".join(body for mark, _, body in blocks if mark.startswith("run"))
+    script = script.replace("python -m pip install -e . && ", "").replace("localhost:5000", f"localhost:{hub_port}")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, check=False, timeout=LIMIT_SECONDS,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
+    )  # fmt: skip
+    printed = done.stdout.replace(f"localhost:{hub_port}", "localhost:5000").splitlines()
+    assert done.returncode == 0, done.stdout
+    for line in [line for mark, _, body in blocks if mark == "output" for line in body.splitlines()]:
+        pieces = re.compile(".*".join(re.escape(piece.strip()) for piece in line.split("…")))
+        assert any(pieces.search(one) for one in printed), f"{line!r} is not in:\n{done.stdout}"
+
+
+def test_the_two_commands_stand_at_the_top_of_the_readme_word_for_word():
+    commands = [body.strip() for _, language, body in fenced(words(ROOT / "README.md")) if language == "bash"]
+    assert commands[:2] == [SET_UP, TEST]
+
+
+# ── nothing is missing, nothing is invented ──────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_generated_tables_are_current(page):
+    assert words(page) == refreshed(words(page)), "Run `python tests/test_docs.py` to write the tables anew."
+
+
+def test_every_table_has_its_place():
+    used = {found[2] for page in PAGES for found in _GENERATED.finditer(words(page))}
+    assert used == set(TABLES)
+
+
+def codes_in(path: Path) -> Iterator[str]:
+    """Give the error codes that a source file gives to errors, dead letters and answers."""
+    for node in ast.walk(ast.parse(words(path))):
+        values: list[ast.expr] = []
+        match node:
+            case ast.keyword(arg="code", value=value):
+                values = [value]
+            case ast.Dict(keys=keys):
+                pairs = zip(keys, node.values, strict=True)
+                values = [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "code"]
+            case ast.Call(func=ast.Name(id="Trouble"), args=[_, _, value, *_]):
+                values = [value]
+            case ast.Call(func=ast.Name(id="Rejected"), args=[_, value, *_]):
+                values = [value]
+            case ast.Call(func=ast.Attribute(attr="fail"), args=[_, value, *_]):
+                values = [value]
+            case ast.ClassDef(body=body):
+                values = [one.value for one in body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "code"]
+        yield from (one.value for one in values if isinstance(one, ast.Constant) and isinstance(one.value, str))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "bury":
+            yield from (one.value for one in node.args if isinstance(one, ast.Constant))
+
+
+def codes_of_the_program() -> set[str]:
+    """Give every code there is."""
+    written = {code for path in (ROOT / "src").rglob("*.py") for code in codes_in(path) if re.fullmatch(r"[a-z_]+", code)}
+    return {*written, *(kind.code for kind in all_errors()), "not_a_task"}
+
+
+def rows_of(page: str) -> dict[str, list[str]]:
+    """Give the cells of each table row by the name in its first cell."""
+    found = {}
+    for line in words(ROOT / "docs" / page).splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells and re.fullmatch(r"`[a-z_]+`", cells[0]):
+            found[cells[0].strip("`")] = cells
+    return found
+
+
+def test_the_list_of_error_codes_is_closed():
+    assert set(rows_of("errors.md")) == codes_of_the_program()
+
+
+@pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
+def test_an_error_ends_a_process_as_documented(kind):
+    exit_column = rows_of("errors.md")[kind.code][1]
+    assert exit_column in {str(kind.exit_code), "–"}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_an_event_is_documented_with_the_fields_that_it_promises(name):
+    cells = rows_of("integration.md")[name]
+    assert re.findall(r"`([a-z_]+)`", cells[1]) == list(EVENTS[name])
+
+
+def test_no_event_is_invented():
+    text = words(ROOT / "docs" / "integration.md")
+    listed = re.findall(r"^\| `([a-z_]+)` \|", text[text.index("## Events") : text.index("## The result")], re.MULTILINE)
+    assert sorted(listed) == sorted(EVENTS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", words(page), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http:", "https:")):
+            continue
+        file, _, anchor = target.partition("#")
+        whole = (page.parent / file) if file else page
+        assert whole.is_file(), f"{target} leads nowhere"
+        assert not anchor or anchor in anchors(words(whole)), f"{target}: {whole.name} has no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    named = re.findall(r"`((?:src|tests|tools|docs|benchmarks|\.ci)/[\w./-]*\w/?)`", words(page))
+    named += [f"src/code_evolver/{name}" for name in re.findall(r"`((?:core|edges|child)/[\w./-]*\w\.py)`", words(page))]
+    for name in named:
+        assert (ROOT / name).exists(), f"{name} is not there"
+
+
+def test_the_program_names_pages_that_exist():
+    named = {name for path in (ROOT / "src").rglob("*.py") for name in re.findall(r"docs/[a-z-]+\.md", words(path))}
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_knows_a_machine_or_promises_too_much(page):
+    said = [word for word in FORBIDDEN if word in words(page).lower()]
+    assert said == []
+
+
+def test_flags_that_are_named_exist():
+    known = {f"--{row.flag}" for row in ROWS.values() if row.flag} | {f"--no-{row.flag}" for row in ROWS.values() if row.flag}
+    source = "".join(words(path) for path in (ROOT / "src" / "code_evolver").rglob("*.py"))
+    for page in PAGES:
+        if page.name == "CONTRIBUTING.md":
+            continue  # flags of other programs
+        for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"<!--.*?-->|\"--[a-z]+\"", "", words(page)))):
+            others = {"--urls"}  # of `dotnet run`
+            assert flag in known | others or f'"{flag}"' in source, f"{page.name} names {flag}"
+
+
+if __name__ == "__main__":
+    for one in PAGES:
+        one.write_text(refreshed(words(one)), encoding="utf-8", newline="\n")
