@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "src"))  # noqa: PTH118, PTH120 - pathlib costs half a start
 
-from code_evolver.help_text import helped_with  # noqa: E402 - a checkout works without being installed
+from code_evolver.help_text import helped_with
 
 if __name__ == "__main__" and not helped_with("run", sys.argv[1:]):
     from code_evolver.commands.run import main  # after --help, which must be quick

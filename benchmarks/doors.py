@@ -64,7 +64,7 @@ def helps(rounds: int, env: dict[str, str]) -> None:
     row("bare interpreter (python -c pass)", f"{bare * 1e3:.1f} ms", "the peer", good=True)
     for name, times in taken.items():
         ratio = statistics.median(times) / bare
-        row(f"{name} --help", f"{statistics.median(times) * 1e3:.1f} ms = {ratio:.2f} × bare", f"≤ {HELP_LIMIT:g} ×", ratio <= HELP_LIMIT)
+        row(f"{name} --help", f"{statistics.median(times) * 1e3:.1f} ms = {ratio:.2f} times bare", f"≤ {HELP_LIMIT:g} times", ratio <= HELP_LIMIT)
 
 
 def settings(url: str, workspace: Path, **more: Any) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def measure(root: Path, size: int) -> dict[str, float]:
 
 
 def open_at(root: Path) -> tuple[NodeStore, NodeIndex]:
-    return NodeStore(root / "nodes", root / "staged"), NodeIndex(root / "index.db", root / "registry.json")
+    return NodeStore(root / "nodes", root / "staged"), NodeIndex(root / ".code_evolver" / "index.db", root / "registry.json")
 
 
 def rebuild(root: Path) -> float:
@@ -147,7 +147,6 @@ def memory(root: Path, pending: int) -> None:
 
 
 def peak(root: Path, pending: int) -> float:
-    (root / ".code_evolver").mkdir(exist_ok=True)
     command = [sys.executable, __file__, "--memory-of", str(root), "--pending", str(pending)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

@@ -30,7 +30,7 @@ def installed(checkout: Path, folder: Path) -> Path:
             shutil.copy(path, source / name)
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", source], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-qq", "--no-compile", "--disable-pip-version-check", source], check=True)
     subprocess.run([folder / "venv" / "bin" / "code-evolver", "--version"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
     return next((folder / "venv" / "lib").glob("python*/site-packages"))
 

@@ -205,7 +205,8 @@ def document(data: bytes) -> dict[str, Any]:
 def run(command: list[str], stdin: bytes = b"", **more: Any) -> tuple[int, dict[str, Any], str]:
     """Run a door to its end; give exit code, document, stderr."""
     more.setdefault("env", environment())
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=LIMIT, check=False, **more)
+    more.setdefault("timeout", LIMIT)
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False, **more)
     return done.returncode, document(done.stdout), done.stderr.decode("utf-8", "replace")
 
 

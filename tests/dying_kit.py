@@ -23,9 +23,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def task(number: int, subject: str = "") -> dict[str, Any]:
-    """A task of a known type; every third subject is shared, so nodes are generated, copied and reused."""
+    """A task of a known type; six have one subject, so of six three make a node and three reuse it."""
     kind = ("summarize", "generate", "translate")[number % 3]
-    subject = subject or f"{SUBJECTS[number % len(SUBJECTS)]} {SUBJECTS[number // 4 % len(SUBJECTS)]}"
+    group = number // 6
+    subject = subject or f"{SUBJECTS[group % len(SUBJECTS)]} {SUBJECTS[group // len(SUBJECTS) % len(SUBJECTS)]}"
     verb = {"summarize": "Summarize", "generate": "Generate", "translate": "Translate"}[kind]
     return {
         "id": f"k-{number}", "taskName": f"{verb} {subject}", "llmTaskType": kind, "content": f"Text {number}.",

@@ -56,25 +56,14 @@ def unavailable() -> str:
     return ""
 
 
-def wide_model() -> Path:
-    """Give the random model with a context that a whole prompt of the router fits (its vocabulary is of bytes)."""
-    path = HOME / "wide.gguf"
-    with FileLock(f"{HOME}.lock", timeout=300):
-        if not path.exists():
-            draft = HOME / "wide-draft.gguf"
-            _run(str(HOME / "v" / "bin" / "python"), str(RIG / "make_tiny_gguf.py"), str(draft), "--ctx", "16384")
-            draft.replace(path)
-    return path
-
-
 class LlamaServer:
     """A running server; kill() ends it as a crash would."""
 
-    def __init__(self, port: int = 0, *options: str, model: Path = HOME / "tiny.gguf") -> None:
+    def __init__(self, port: int = 0, *options: str) -> None:
         command = [
             str(HOME / "v" / "bin" / "python"),
             str(RIG / "serve_llamacpp.py"),
-            str(model),
+            str(HOME / "tiny.gguf"),
             str(port),
         ]
         self._process = subprocess.Popen(
@@ -104,11 +93,11 @@ class LlamaServer:
 
 
 @contextlib.contextmanager
-def llama(port: int = 0, *options: str, model: Path = HOME / "tiny.gguf") -> Iterator[LlamaServer]:
+def llama(port: int = 0, *options: str) -> Iterator[LlamaServer]:
     """Run a server for a test; skips where there is none."""
     if why := unavailable():
         pytest.skip(why)
-    server = LlamaServer(port, *options, model=model)
+    server = LlamaServer(port, *options)
     try:
         yield server
     finally:

@@ -9,15 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-for _folder in (ROOT, ROOT / "src"):
-    if str(_folder) not in sys.path:
-        sys.path.insert(0, str(_folder))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from code_evolver.child.runtime import MOST_ATTEMPTS
 from code_evolver.cli import COMMANDS
@@ -25,10 +23,12 @@ from code_evolver.core import gate_text, journey, lifecycle, session, strict_jso
 from code_evolver.core.child_frames import REAL, TRIAL
 from code_evolver.core.errors import EXIT_DEAD_LETTERS, EXIT_INTERRUPTED, all_errors
 from code_evolver.core.events import EVENTS
+from code_evolver.core.llm_config import TYPES, read_config
 from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, LONGEST_REASON
 from code_evolver.core.naming import LONGEST_NAME
 from code_evolver.core.setting_kinds import as_json
 from code_evolver.core.setting_table import ROWS
+from code_evolver.core.settings import from_config
 from code_evolver.core.task_types import TASK_TYPES
 from code_evolver.edges import stdio, tool_http, tool_process, toolbox
 from code_evolver.edges.hub import negotiate, token
@@ -36,6 +36,7 @@ from code_evolver.edges.manifests import load_manifests
 from code_evolver.edges.queue_sqlite.options import Options
 from tests.test_architecture import MAY_IMPORT
 
+ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SET_UP = "python -m pip install -e . && python start_signalr_training.py --demo"
 TEST = 'python -m pip install -e ".[test]" && python -m pytest'
@@ -44,7 +45,7 @@ LIMIT_SECONDS = 100
 
 
 # ── tables made from the code ────────────────────────────────────────────────────────────────────────────────────────
-def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Give a Markdown table; bars in cells are escaped."""
     lines = [heads, tuple("---" for _ in heads), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
     return "".join(f"| {' | '.join(row)} |\n" for row in lines)
@@ -56,9 +57,12 @@ def settings_table() -> str:
     for row in ROWS.values():
         value = as_json(row.default)
         flag = (f"`--{row.flag}`" + ("" if row.kind.metavar else f", `--no-{row.flag}`")) if row.flag else "none"
-        default = "–" if value in (None, "", [], {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
-        unit = f" ({row.unit})" if row.unit else ""
-        rows.append((f"`{row.name}`", flag, f"`{row.environment}`", default + unit, row.help))
+        default = (
+            "none" if value in (None, "", [], {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        )
+        unit = f" {row.unit}" if row.unit and default != "none" else ""
+        choice = f" One of `{row.kind.metavar.replace('|', '`, `')}`." if "|" in row.kind.metavar else ""
+        rows.append((f"`{row.name}`", flag, f"`{row.environment}`", default + unit, row.help + choice))
     return table(("setting", "flag", "environment", "default", "meaning"), rows)
 
 
@@ -88,7 +92,9 @@ def types_table() -> str:
     rows = []
     for row in TASK_TYPES.values():
         numbers = ", ".join(str(one) for one in row.aliases if isinstance(one, int))
-        tools = [f"`{name}` {how}" for name, how in ((row.tool, "once"), (row.pair_tool, "once a language pair")) if name]
+        tools = [
+            f"`{name}` {how}" for name, how in ((row.tool, "once"), (row.pair_tool, "once a language pair")) if name
+        ]
         text = ", else ".join(f"`{key}`" for key in row.text_from)
         rows.append((f"`{row.name}`", numbers, text, row.languages, ", then ".join(tools), f"`{row.pair_key}`"))
     return table(("type", "as a number", "text from", "languages", "tools", "key in `translations`"), rows)
@@ -97,23 +103,22 @@ def types_table() -> str:
 def tools_table() -> str:
     """Every shipped tool."""
     found = load_manifests([ROOT / "tools"])
-    return table(("tool", "type", "does"), [(f"`{name}`", one.type, one.description) for name, one in sorted(found.items())])
+    return table(
+        ("tool", "type", "does"), [(f"`{name}`", one.type, one.description) for name, one in sorted(found.items())]
+    )
 
 
 def run_limits_table() -> str:
     """What one run of a program may use."""
-    named = (("time, without that of tools", "wall", " s"), ("processor time", "cpu", " s"), ("address space", "memory", " bytes"),
-             ("output", "stdout", " bytes"), ("stderr", "stderr", " bytes"), ("tool calls", "calls", ""))  # fmt: skip
-    rows = [(what, f"{getattr(TRIAL, name):,g}{unit}", f"{getattr(REAL, name):,g}{unit}") for what, name, unit in named]
-    return table(("limit", "at the trial", "at a later start"), [tuple(big(cell) for cell in row) for row in rows])
+    named = (("time, without that of tools", "wall"), ("processor time", "cpu"), ("address space", "memory"), ("output", "stdout"),
+             ("stderr", "stderr"), ("tool calls", "calls"))  # fmt: skip
 
+    def shown(value: float) -> str:
+        return size(int(value)) if value >= 1 << 20 else f"{value:g}"
 
-def big(cell: str) -> str:
-    """Write large figures as people do: bytes in KiB or MiB."""
-    number, _, unit = cell.partition(" ")
-    if unit != "bytes":
-        return cell
-    return size(int(float(number.replace(",", ""))))
+    units = {"wall": " s", "cpu": " s"}
+    rows = [(what, *(shown(getattr(run, name)) + units.get(name, "") for run in (TRIAL, REAL))) for what, name in named]
+    return table(("limit", "at the trial", "at a later start"), rows)
 
 
 def size(count: int) -> str:
@@ -159,7 +164,9 @@ def limits_table() -> str:
 
 def floors_table() -> str:
     """Which part may import which."""
-    rows = [(f"`{name}`", ", ".join(f"`{one}`" for one in may) or "nothing of ours") for name, may in MAY_IMPORT.items()]
+    rows = [
+        (f"`{name}`", ", ".join(f"`{one}`" for one in may) or "nothing of ours") for name, may in MAY_IMPORT.items()
+    ]
     return table(("part of `code_evolver`", "may import"), rows)
 
 
@@ -232,7 +239,7 @@ def hub_port(stranger):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment)
     try:
         line = process.stdout.readline()
-        yield re.search(r":(\d+)/", line)[1]
+        yield line.rsplit(":", 1)[1].split("/")[0]
     finally:
         process.terminate()
         process.wait(10)
@@ -276,7 +283,7 @@ def test_every_table_has_its_place():
 def codes_in(path: Path) -> Iterator[str]:
     """Give the error codes that a source file gives to errors, dead letters and answers."""
     for node in ast.walk(ast.parse(words(path))):
-        values: list[ast.expr] = []
+        values: list[ast.expr | None] = []
         match node:
             case ast.keyword(arg="code", value=value):
                 values = [value]
@@ -290,15 +297,19 @@ def codes_in(path: Path) -> Iterator[str]:
             case ast.Call(func=ast.Attribute(attr="fail"), args=[_, value, *_]):
                 values = [value]
             case ast.ClassDef(body=body):
-                values = [one.value for one in body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "code"]
+                values = [
+                    one.value for one in body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "code"
+                ]
         yield from (one.value for one in values if isinstance(one, ast.Constant) and isinstance(one.value, str))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "bury":
-            yield from (one.value for one in node.args if isinstance(one, ast.Constant))
+            yield from (one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str))
 
 
 def codes_of_the_program() -> set[str]:
     """Give every code there is."""
-    written = {code for path in (ROOT / "src").rglob("*.py") for code in codes_in(path) if re.fullmatch(r"[a-z_]+", code)}
+    written = {
+        code for path in (ROOT / "src").rglob("*.py") for code in codes_in(path) if re.fullmatch(r"[a-z_]+", code)
+    }
     return {*written, *(kind.code for kind in all_errors()), "not_a_task"}
 
 
@@ -319,7 +330,7 @@ def test_the_list_of_error_codes_is_closed():
 @pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
 def test_an_error_ends_a_process_as_documented(kind):
     exit_column = rows_of("errors.md")[kind.code][1]
-    assert exit_column in {str(kind.exit_code), "–"}
+    assert exit_column in {str(kind.exit_code), "-"}
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -330,7 +341,9 @@ def test_an_event_is_documented_with_the_fields_that_it_promises(name):
 
 def test_no_event_is_invented():
     text = words(ROOT / "docs" / "integration.md")
-    listed = re.findall(r"^\| `([a-z_]+)` \|", text[text.index("## Events") : text.index("## The result")], re.MULTILINE)
+    listed = re.findall(
+        r"^\| `([a-z_]+)` \|", text[text.index("## Events") : text.index("## The result")], re.MULTILINE
+    )
     assert sorted(listed) == sorted(EVENTS)
 
 
@@ -349,7 +362,9 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page):
     named = re.findall(r"`((?:src|tests|tools|docs|benchmarks|\.ci)/[\w./-]*\w/?)`", words(page))
-    named += [f"src/code_evolver/{name}" for name in re.findall(r"`((?:core|edges|child)/[\w./-]*\w\.py)`", words(page))]
+    named += [
+        f"src/code_evolver/{name}" for name in re.findall(r"`((?:core|edges|child)/[\w./-]*\w\.py)`", words(page))
+    ]
     for name in named:
         assert (ROOT / name).exists(), f"{name} is not there"
 
@@ -365,8 +380,37 @@ def test_no_page_knows_a_machine_or_promises_too_much(page):
     assert said == []
 
 
+def yaml_of(page: str) -> list[str]:
+    """Give the YAML blocks of a page."""
+    return [body for _, language, body in fenced(words(ROOT / "docs" / page)) if language == "yaml"]
+
+
+def test_the_configuration_that_is_shown_is_accepted():
+    backends, tools = yaml_of("running.md")
+    config = read_config(from_config(yaml_strict.load(backends.encode(), "shown")).sections["llm"])
+    assert [backend.type for backend in config.backends.values()] == list(TYPES)
+    found = tool_http.servers({}, from_config(yaml_strict.load(tools.encode(), "shown")).sections["tools"])
+    assert found["nmt_translator"]["base_url"]
+
+
+def test_the_manifest_that_is_shown_is_accepted(tmp_path):
+    (manifest,) = yaml_of("integration.md")
+    (tmp_path / "http").mkdir()
+    (tmp_path / "http" / "glossary.yaml").write_text(manifest, encoding="utf-8")
+    assert load_manifests([tmp_path])["glossary"].http
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_json_that_is_shown_is_json(page):
+    for _, language, body in fenced(words(page)):
+        if language == "json":
+            strict_json.loads(body)
+
+
 def test_flags_that_are_named_exist():
-    known = {f"--{row.flag}" for row in ROWS.values() if row.flag} | {f"--no-{row.flag}" for row in ROWS.values() if row.flag}
+    known = {f"--{row.flag}" for row in ROWS.values() if row.flag} | {
+        f"--no-{row.flag}" for row in ROWS.values() if row.flag
+    }
     source = "".join(words(path) for path in (ROOT / "src" / "code_evolver").rglob("*.py"))
     for page in PAGES:
         if page.name == "CONTRIBUTING.md":

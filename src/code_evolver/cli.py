@@ -18,6 +18,10 @@ COMMANDS = {
     "dead": "list, show, retry or drop dead letters",
     "nodes": "list, show, verify, try or rate nodes",
     "registry": "make registry.json and the index anew from nodes/",
+    "stats": "what models have cost and what reuse saved, by day and type",
+    "export": "write proven programs as a fine-tuning set",
+    "record": "write what a hub sends to a file, for replay",
+    "replay": "run recorded messages through the same road, without a hub",
     "demo-hub": "run the embedded SignalR hub by itself",
     "check": "look whether everything is in place, and say what mends it",
 }

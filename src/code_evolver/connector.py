@@ -31,7 +31,7 @@ from code_evolver.stopping import StopRequest
 from code_evolver.worker import feed_leases
 
 _LAST_REPORTS_SECONDS = 2.0
-_REGISTRY_SECONDS = 0.5
+_FILES_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -47,6 +47,8 @@ class Run:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     reporter: Reporter | None = None
     error: CodeEvolverError | None = None
+    reason: str = "done"
+    """Why it stopped."""
 
 
 async def connect(
@@ -82,7 +84,7 @@ async def connect(
         finally:
             await asyncio.to_thread(parts.shelf.close)
     emit("queue_drained", pending=tally.pending)
-    emit("stopped", counts=tally.counts(), reason=stop.reason or "done")
+    emit("stopped", counts=tally.counts(), reason=run.reason)
     return _result(run)
 
 
@@ -92,7 +94,8 @@ async def _started(run: Run) -> bool:
     await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
     await _cancel([starting, stopped])
     if starting.cancelled():
-        run.emit("shutdown_requested", reason=run.stop.reason)
+        run.reason = run.stop.reason
+        run.emit("shutdown_requested", reason=run.reason)
         return False
     starting.result()
     return True
@@ -119,7 +122,8 @@ async def _live(run: Run, *, hub: bool) -> None:
     jobs = {name: asyncio.ensure_future(job) for name, job in _jobs(run, hub=hub).items()}
     try:
         done, _ = await asyncio.wait(jobs.values(), return_when=asyncio.FIRST_COMPLETED)
-        run.emit("shutdown_requested", reason=_why(run, jobs))
+        run.reason = _why(run, jobs)
+        run.emit("shutdown_requested", reason=run.reason)
         await _drain(run, jobs)
     finally:
         await _cancel(jobs.values())
@@ -135,7 +139,7 @@ def _jobs(run: Run, *, hub: bool) -> dict[str, Coroutine[Any, Any, Any]]:
     jobs: dict[str, Coroutine[Any, Any, Any]] = {
         "stop": run.stop.drain.wait(),
         "requests": serve_requests(parts.workspace, parts.queue, run.emit, run.wake.set),
-        "registry": _keep_registry(run),
+        "files": _keep_files(run),
     }
     if settings.auto_generate_workflows:
         jobs["feeder"] = feed_leases(parts.queue, run.feed, run.wake)
@@ -162,13 +166,15 @@ def _why(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> str:
     return next((name for name, job in jobs.items() if job.done()), "done")
 
 
-async def _keep_registry(run: Run) -> None:
-    """Keep registry.json at most a second behind where many nodes are saved; what cannot be written is tried again."""
+async def _keep_files(run: Run) -> None:
+    """Keep registry.json and the output file at most a second behind; what cannot be written is tried again."""
     said = ""
     while True:
-        await asyncio.sleep(_REGISTRY_SECONDS)
+        await asyncio.sleep(_FILES_SECONDS)
         try:
             await asyncio.to_thread(run.parts.shelf.catch_up)
+            if run.parts.output:
+                run.parts.output.flush()
         except StoreError as error:
             if error.message != said:
                 run.emit("notice", message=f"{error.message} {error.hint}")

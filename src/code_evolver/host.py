@@ -162,9 +162,10 @@ def _run(main_py: Path, code: bytes, doors: Doors, answer: Answerer | None, tria
 def _trials_for(code: bytes, workspace: Path) -> ChildTrials:
     if not tags_of(code):
         return ChildTrials()
-    from code_evolver import assembly  # here: reads the manifests; only call_tool_resilient needs to know their tags
+    from code_evolver.assembly import manifests_of  # here: as in _run; only call_tool_resilient needs to know tags
+    from code_evolver.assembly import tags_of as tools_by_tag  # as above
 
-    return ChildTrials(tagged=assembly.tags_of(assembly.manifests_of(Workspace.at(workspace))))
+    return ChildTrials(tagged=tools_by_tag(manifests_of(Workspace.at(workspace))))
 
 
 def node_tool(workspace: Path, doors: Doors, depth: int = 1) -> Callable[[str, Mapping[str, Any]], Awaitable[Any]]:

@@ -34,6 +34,7 @@ class LiveView:
         self._tally = tally
         if tally.current != self._current:
             self._current, self._since = tally.current, time.monotonic()
+        self._live.update(self._panel())
         text = line(event)
         if text:
             self._console.print(Text(text, overflow="ellipsis", no_wrap=True))

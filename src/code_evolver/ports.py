@@ -183,6 +183,8 @@ class Received:
     """The record as received (bad JSON included)."""
     problem: str = ""
     """Why the record could not be read ("bad JSON: …", "over 16777216 bytes"); arguments are then empty."""
+    text: bytes = b""
+    """What the only argument, an object, was read from, where that is at hand."""
 
 
 class HubConnection(Protocol):

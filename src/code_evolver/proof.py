@@ -40,7 +40,7 @@ def prove(  # noqa: PLR0913 - a proof depends on exactly these
     verdict = judge(row, tried, trial.runs, allowed_tools=tuple(tools), planned_tools=planned, task_type=task_type)
     if verdict.undecided:
         return Proof((), broken=verdict.undecided)
-    return Proof(verdict.findings, record_of(verdict, versions), level_of(trial))
+    return Proof(verdict.findings, record_of(verdict, versions), level_of(trial), runs=runs_of(trial))
 
 
 def record_of(verdict: Verdict, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -64,6 +64,14 @@ def proof_versions(versions: Mapping[str, str]) -> dict[str, str]:
 def level_of(trial: Trial) -> dict[str, str]:
     """Give the isolation that a trial was held under."""
     return {"level": trial.level, "detail": trial.detail}
+
+
+def runs_of(trial: Trial) -> tuple[dict[str, Any], ...]:
+    """Give what is told of a trial's runs."""
+    return tuple(
+        {"case": run.case, "exit_code": run.exit_code, "stopped_by": run.stopped_by, "seconds": round(run.seconds, 4),
+         "calls": len(run.calls)} for run in trial.runs
+    )  # fmt: skip
 
 
 def still_valid(record: Mapping[str, Any], code: bytes, versions: Mapping[str, str]) -> bool:

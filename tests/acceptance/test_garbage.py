@@ -16,11 +16,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from code_evolver.core.compose import compose
 from code_evolver.core.task_types import TASK_TYPES
 from tests.acceptance_kit import CLI, ROOT, adds_up, connector, environment, hub, run
-from tests.llm_server import llama, unavailable, wide_model
+from tests.llm_server import llama, unavailable
 
 COUNT = int(os.environ.get("CODE_EVOLVER_GARBAGE", "20"))
 SECONDS = 90 if COUNT <= 20 else COUNT * 10
@@ -72,7 +73,7 @@ class BetweenServer(ThreadingHTTPServer):
 def garbage_server():
     if why := unavailable():
         pytest.skip(why)
-    with llama(0, "--ctx", "16384", "--parallel", "1", model=wide_model()) as real, BetweenServer(("127.0.0.1", 0), Between) as server:
+    with llama(0, "--parallel", "1") as real, BetweenServer(("127.0.0.1", 0), Between) as server:
         server.target = real.url
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
@@ -84,12 +85,13 @@ def garbage_server():
 
 
 def prepare(folder, url):
-    """A workspace whose router speaks at a temperature at which the random model comes to an end by itself."""
-    router = (ROOT / "tools" / "llm" / "task_to_workflow_router.yaml").read_text(encoding="utf-8")
-    hot = router.replace("temperature: 0.2", "temperature: 1.5").replace("max_tokens: 4000", "max_tokens: 150")
-    assert hot.count("1.5") == hot.count("max_tokens: 150") == 1
+    """A workspace with a router of its own: hot enough that the random model comes to an end by itself, and without the rules,
+    which it would take seconds to read byte by byte."""
+    shipped = (ROOT / "tools" / "llm" / "task_to_workflow_router.yaml").read_text(encoding="utf-8")
+    router = yaml.safe_load(shipped)
+    router["llm"] |= {"temperature": 1.5, "max_tokens": 600, "prompt_template": "{task}\n\n{findings}\n\n{instructions}"}
     (folder / "tools" / "llm").mkdir(parents=True)
-    (folder / "tools" / "llm" / "task_to_workflow_router.yaml").write_text(hot, encoding="utf-8")
+    (folder / "tools" / "llm" / "task_to_workflow_router.yaml").write_text(yaml.safe_dump(router), encoding="utf-8")
     section = {"backends": {"wild": {"type": "openai", "base_url": url}}, "tiers": {"general": "wild/tiny-random"}}
     (folder / "config.yaml").write_text(json.dumps({"llm": section}), encoding="utf-8")
 

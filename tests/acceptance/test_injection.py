@@ -23,6 +23,9 @@ from tests.llm_server import llama
 
 COMPOSED = {"summarizer", "quick_translator"}
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+LIVELY = {"ignore", "fence_breaker", "long_fence", "fake_findings", "template_result", "proto", "path_up", "terminal", "right_to_left",
+          "markdown", "html", "mermaid", "mention"}  # fmt: skip
+"""Texts that a node of an unknown type, accepted from a model, gets as its title as well."""
 NODE_FILES = {"main.py", "node.json", "README.md"}
 
 
@@ -41,7 +44,7 @@ def work(
     *,
     command: list[str] | None = None,
     env: dict[str, str] | None = None,
-    seconds: float = 110.0,
+    seconds: float = 250.0,
     **settings: Any,
 ) -> tuple[Door, dict[str, Any]]:
     """Send tasks through the real road, each in a message of its own; give the ended door and its result."""
@@ -51,11 +54,14 @@ def work(
         words = [*command, "--hub-url", server.url, "--workspace", str(place / "ws")] if command else CONNECTOR
         door = Door(words, stdin=b"" if command else json.dumps(given).encode(), env=env, cwd=place / "home")
         try:
-            until(lambda: door.process.poll() is not None or any("onnected" in line for line in door.lines), "a connection")
+            until(
+                lambda: door.process.poll() is not None or any("onnected" in line for line in door.lines),
+                "a connection",
+            )
             assert door.process.poll() is None, door.lines
             for one in tasks:
                 server.post("send", one, method="TaskHub")
-            ended(place, len(tasks), env, seconds)
+            ended(door, len(tasks), seconds)
             door.signal(15)
             _, result = door.end()
         finally:
@@ -63,11 +69,15 @@ def work(
     return door, result
 
 
-def ended(place: Path, count: int, env: dict[str, str], seconds: float) -> None:
+ENDS = ('"event":"task_completed"', '"event":"task_dead_lettered"', "  generated: ", "  reused: ", "  failed: ")
+
+
+def ended(door: Door, count: int, seconds: float) -> None:
     """Wait until every task has its one end."""
+
     def look() -> bool:
-        found = run([*CLI, "status", "--json", "--workspace", str(place / "ws")], env=env)[1]
-        return bool(found["pending"] == 0 and found["generated"] + found["reused"] + found["failed"] >= count)
+        assert door.process.poll() is None, door.lines[-20:]
+        return sum(any(mark in line for mark in ENDS) for line in list(door.lines)) >= count
 
     until(look, f"{count} tasks to end", seconds)
 
@@ -179,6 +189,8 @@ def test_there_are_at_least_forty_injections():
     assert len(set(TEXTS.values())) >= 40
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_composed_nodes_are_what_they_would_have_been_without_any_injection(place):
     tasks = batch()
     door, result = work(place, tasks, llm="off")
@@ -202,6 +214,8 @@ def orders(marks: Path) -> list[str]:
     return [*attacks(str(marks)), *(f"{form}__honest" for form in FORMS), "as_json__import_os"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_model_that_obeys_the_text_changes_nothing(place):
     texts, wanted = list(TEXTS.items()), orders(place / "marks")
     tasks = [
@@ -211,6 +225,7 @@ def test_a_model_that_obeys_the_text_changes_nothing(place):
     tasks += [
         task(500 + number, key, text, order="[[obey:honest_other]]", kind="classify")
         for number, (key, text) in enumerate(texts)
+        if key in LIVELY
     ]
     for one in tasks:
         one.pop("translationLanguages")  # the evil programs translate nothing: without them their deed alone is judged
@@ -288,6 +303,7 @@ def outside_fences(text: str) -> str:
 
 
 @pytest.mark.llm
+@pytest.mark.timeout(300)
 def test_a_random_model_changes_nothing(place):
     chosen = ("ignore", "fence_breaker", "template", "path_up")
     tasks = [task(number, key, TEXTS[key]) for number, key in enumerate(chosen)]

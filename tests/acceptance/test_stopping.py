@@ -71,7 +71,7 @@ def test_the_launcher_killed_alone_leaves_no_orphan_and_loses_nothing(tmp_path):
         door = launcher(server.url, tmp_path)
         child = connector_of(door)
         door.wait_event("connected")
-        server.post("send", [task(number) for number in range(30)], method="TaskHub")
+        server.post("send", [task(number) for number in range(24)], method="TaskHub")
         door.wait_event("task_completed", 3)
         door.signal(signal.SIGKILL)
         until(lambda: not alive(child), "the connector to end by itself", 12)
@@ -81,7 +81,7 @@ def test_the_launcher_killed_alone_leaves_no_orphan_and_loses_nothing(tmp_path):
     assert before["pending"] > 0
     work_off(tmp_path)
     after = status(tmp_path)
-    assert (after["received"], after["pending"], after["failed"]) == (30, 0, 0)
+    assert (after["received"], after["pending"], after["failed"]) == (24, 0, 0)
 
 
 def test_the_connector_killed_alone_is_told_by_the_launcher(tmp_path):
@@ -221,7 +221,7 @@ def test_two_control_c_in_a_terminal_end_a_busy_run_within_a_second(tmp_path):
 def test_two_control_c_end_a_run_whose_trial_never_ends(tmp_path):
     with hub("demo") as server, on_a_terminal(server.url, tmp_path) as terminal:
         server.wait_for_client()
-        server.post("send", [task(number) for number in range(60)], method="TaskHub")
+        server.post("send", [task(number) for number in range(18)], method="TaskHub")
         until(lambda: b'"processing_task"' in terminal.shown, "work to begin")  # a proof is under way nearly all the time
         with timed(LOADED):
             terminal.press(CTRL_C)
@@ -230,7 +230,7 @@ def test_two_control_c_end_a_run_whose_trial_never_ends(tmp_path):
     assert code in {0, 130}, result  # the line discipline may make one of the two
     assert adds_up(result)
     found = status(tmp_path)
-    assert found["received"] == found["generated"] + found["reused"] + found["pending"] == 60
+    assert found["received"] == found["generated"] + found["reused"] + found["pending"] == 18
     work_off(tmp_path)
     assert status(tmp_path)["failed"] == 0
 
@@ -272,7 +272,7 @@ def test_the_task_in_work_ends_while_draining_and_the_rest_is_kept(tmp_path):
         door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
         try:
             door.wait_event("connected")
-            server.post("send", [task(number) for number in range(40)], method="TaskHub")
+            server.post("send", [task(number) for number in range(18)], method="TaskHub")
             door.wait_event("processing_task", 2)
             door.signal(signal.SIGTERM)
             code, result = door.end()

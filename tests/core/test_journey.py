@@ -78,10 +78,10 @@ def test_without_a_model_an_unknown_type_is_rejected_with_the_reason():
 
 
 def test_a_models_program_is_not_copied_where_it_may_not_run():
-    steps, end = walk(situation(program=Program("summarize_a", GOOD), model_code_may_run=False), PROVEN)
+    _, end = walk(situation(program=Program("summarize_a", GOOD), model_code_may_run=False), PROVEN)
     assert end.generator["kind"] == "composer"
     composed = Program("summarize_a", GOOD, "composer")
-    steps, end = walk(situation(program=composed, model_code_may_run=False), PROVEN)
+    _, end = walk(situation(program=composed, model_code_may_run=False), PROVEN)
     assert end.generator == {"kind": "copy", "of": "summarize_a", "origin": "composer"}
 
 
@@ -183,3 +183,81 @@ def test_a_plan_that_cannot_be_read_is_no_obstacle():
     steps, end = walk(situation(tiers=("general",), configured=True), NONSENSE, CODE, PROVEN)
     assert isinstance(steps[0], AskPlan)
     assert isinstance(end, Generated)
+
+
+def test_without_a_plan_a_program_is_asked_for_all_the_same():
+    odd = Trouble("refused", "the answer is not the JSON that was asked for", "llm_refused")
+    steps, end = walk(situation(tiers=("general",), configured=True), odd, CODE, PROVEN)
+    assert kinds(steps) == ["AskPlan", "AskCode", "Try"]
+    assert end.generator["kind"] == "model"
+
+
+def test_what_led_to_an_accepted_program_goes_along_with_it():
+    asked = Said(FENCED, "local", "tiny", prompt="Write it.")
+    _, end = walk(situation(tiers=("general",), configured=True), PLAN, asked, PROVEN)
+    assert (end.prompt, end.answer) == ("Write it.", FENCED)
+
+
+def test_the_stronger_tier_is_asked_where_the_weaker_one_is_down():
+    where = situation(task=task("classify"), row=None, tiers=("general", "strong"), configured=True)
+    steps, end = walk(where, DOWN, PLAN, CODE, PROVEN)
+    assert [step.tier for step in steps if isinstance(step, AskPlan)] == ["general", "strong"]
+    assert isinstance(end, Generated)
+
+
+def test_a_tier_that_has_spent_its_rounds_is_not_asked_all_over_again_because_another_is_down():
+    where = situation(task=task("classify"), row=None, tiers=("general", "strong"), configured=True)
+    _, end = walk(where, PLAN, NONSENSE, NONSENSE, NONSENSE, DOWN)
+    assert isinstance(end, Rejected)
+    assert (end.code, len(end.drafts)) == ("llm_unavailable", 3)
+
+
+def test_a_known_type_does_not_wait_for_one_tier_while_the_other_refuses():
+    refused = Trouble("refused", "status 401", "llm_refused")
+    where = situation(tiers=("general", "strong"), configured=True)
+    _, end = walk(where, refused, refused, DOWN, PROVEN)
+    assert end.generator["kind"] == "composer"
+    _, end = walk(situation(task=task("classify"), row=None, tiers=("general", "strong"), configured=True), refused, refused, DOWN)
+    assert isinstance(end, Deferred)
+
+
+def test_a_server_that_dies_during_a_repair_is_waited_for():
+    where = situation(task=task("classify"), row=None, tiers=("general",), configured=True)
+    _, end = walk(where, PLAN, NONSENSE, DOWN)
+    assert end == Deferred(5.0, "connection refused", failure=False)
+
+
+def test_when_the_time_of_a_task_has_run_out_no_stronger_tier_is_asked():
+    late = Trouble("late", "the time has run out", "llm_late")
+    steps, end = walk(situation(tiers=("general", "strong"), configured=True), PLAN, NONSENSE, late, PROVEN)
+    assert kinds(steps)[-1] == "Try"
+    assert end.generator["kind"] == "composer"
+    _, end = walk(situation(task=task("classify"), row=None, tiers=("general",), configured=True), PLAN, NONSENSE, late)
+    assert (end.code, len(end.drafts)) == ("llm_late", 1)
+
+
+BROKEN = Proof((), broken="killed by the system")
+
+
+@pytest.mark.parametrize(
+    ("where", "answers"),
+    [(situation(program=Program("summarize_a", GOOD)), [BROKEN]), (situation(tiers=("general",), configured=True), [PLAN, CODE, BROKEN])],
+    ids=["copy", "model"],
+)
+def test_a_copy_or_a_models_program_that_could_not_be_tried_is_tried_again(where, answers):
+    _, end = walk(where, *answers)
+    assert end == Deferred(5.0, "killed by the system", failure=True)
+
+
+def test_a_composed_program_that_fails_its_proof_is_a_draft_like_any_other():
+    steps, end = walk(situation(), FAILED)
+    assert kinds(steps) == ["Try", "Refused"]
+    assert (end.code, "one-document: It prints twice." in end.reason) == ("not_proven", True)
+    (draft,) = [draft.as_dict() for draft in end.drafts]
+    assert (draft["generator"], draft["code"].encode(), len(draft["findings"])) == ("composer", GOOD, 1)
+
+
+def test_the_budget_or_the_time_ends_the_asking_at_the_first_tier():
+    spent = Trouble("budget", "spent", "llm_budget")
+    steps, _ = walk(situation(task=task("classify"), row=None, tiers=("general", "strong"), configured=True), spent)
+    assert kinds(steps) == ["AskPlan"]

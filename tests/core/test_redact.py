@@ -108,7 +108,7 @@ def test_no_known_secret_survives(secret, around):
     [
         '{"event":"task_queued","task_id":"task-12345678901","task_type":"summarize"}',
         "my sk-abcdefgh1234 and task-abcdefgh1234, risk-abcdefgh1234",
-        "BASıC abcdefgh", "Authorızation: abcdefgh", "ſecret=abcdefgh", "Bearer%20abcdefgh", '{"API-KEY": "abcd"}',
+        "BAS\u0131C abcdefgh", "Author\u0131zation: abcdefgh", "\u017fecret=abcdefgh", "Bearer%20abcdefgh", '{"API-KEY": "abcd"}',
         "toKen=abcd", "x?sig%3Dabcd", "a http://u:p@h/ b", "eyJabcdefgh1.abcdefgh.abc", "EYJabcdefgh1.abcdefgh",
     ],
 )  # fmt: skip

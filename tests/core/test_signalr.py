@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,3 +96,37 @@ def test_a_splitter_keeps_nothing_of_a_record_over_the_limit():
     (marker,) = splitter.feed(b"x\x1e")
     assert isinstance(marker, Oversized)
     assert (marker, marker.length) == (b"", 17)
+
+
+HEAD = signalr.head_of_push("TaskHub")
+
+
+@settings(max_examples=50)
+@given(st.lists(json_values, max_size=3), st.dictionaries(st.text(max_size=4), json_values, max_size=2))
+def test_a_plain_push_is_read_as_any_record_is(arguments, more):
+    record = signalr.encode({**signalr.invocation("TaskHub", arguments), **more})[:-1]
+    plain = signalr.read_plain_push(record, HEAD)
+    if plain is not None:
+        assert [plain[0]] == signalr.parse(record)["arguments"]
+        assert json.loads(plain[1]) == plain[0]
+    else:
+        assert more or len(arguments) != 1 or type(arguments[0]) is not dict
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"type":1,"target":"TaskHub","arguments":[{"a":1}],"arguments":[{"b":1}]}',
+        b'{"type":1,"target":"TaskHub","arguments":[{"a":1},{"b":1}]}',
+        b'{"type":1,"target":"TaskHub","arguments":[{"a":1}],"x":[{"b":1}]}',
+        b'{"type":1,"target":"TaskHub","arguments":[ {"a":1}]}',
+        b'{"type":1,"target":"TaskHub","arguments":[{"a":"\xff"}]}',
+        b'{"type":1,"target":"TaskHub","arguments":[{"a":1]}]}',
+        b'{"type":1,"target":"TaskHubs","arguments":[{"a":1}]}',
+        b'{"type":1,"target":"TaskHub","arguments":[]}',
+        b"",
+    ],
+)
+def test_what_is_no_plain_push_is_left_to_the_whole_reading(record):
+    assert signalr.read_plain_push(record, HEAD) is None
+    assert signalr.read_plain_push(record, b"") is None

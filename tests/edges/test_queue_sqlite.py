@@ -1,6 +1,7 @@
 """The queue file itself: damaged, foreign, older, newer; a full disk; a failing one; readers beside and after."""
 
 import asyncio
+import json
 import os
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError, Unexpected
+from code_evolver.core.message import read_message
 from code_evolver.core.task import Task
 from code_evolver.edges.queue_sqlite import (
     SqliteQueue,
@@ -87,6 +89,14 @@ def test_a_long_text_that_stands_in_the_raw_object_is_stored_once():
         one = task("1", text, raw={"id": "1", key: text})
         assert len(task_to_bytes(one)) < len(text) + 300
         assert task_from_bytes(task_to_bytes(one)) == one
+
+
+def test_the_text_that_a_hub_wrote_is_kept_as_it_is():
+    text = '{"id":1,"taskName":"Größe \\ud800","n":1.0,"n":NaN,  "content":"x"}'.encode()
+    given_text = read_message([json.loads(text)], text=text).tasks[0]
+    stored = task_to_bytes(given_text)
+    assert text in stored
+    assert repr(task_from_bytes(stored)) == repr(read_message([json.loads(text)]).tasks[0])
 
 
 # ── how it is laid out ───────────────────────────────────────────────────────────────────────────────────────────────

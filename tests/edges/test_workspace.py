@@ -213,3 +213,14 @@ def test_files_that_are_no_requests_are_put_by_and_hinder_no_other(workspace: Wo
 def test_the_id_of_an_answer_cannot_lead_out_of_the_folder(workspace: Workspace):
     with pytest.raises(InputError):
         answer_request(workspace, "../../x", {})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits as POSIX has them")
+def test_others_may_read_the_nodes_but_not_the_state(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        fresh = Workspace.at(tmp_path / "fresh")
+        fresh.prepare()
+    finally:
+        os.umask(before)
+    assert [folder.stat().st_mode & 0o777 for folder in (fresh.nodes, fresh.state)] == [0o755, 0o700]

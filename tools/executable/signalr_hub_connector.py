@@ -10,6 +10,10 @@ except ModuleNotFoundError:  # started from a checkout that is not installed
     from code_evolver.help_text import helped
 
 if __name__ == "__main__" and not helped("signalr_hub_connector"):
-    from code_evolver.executables.signalr_hub_connector import main  # after --help, which must be quick
+    import gc  # after --help, which must be quick
 
+    gc.disable()  # nothing that is imported is garbage: looking for some costs a twelfth of the start
+    from code_evolver.executables.signalr_hub_connector import main
+
+    gc.enable()
     main()

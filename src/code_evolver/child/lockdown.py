@@ -235,17 +235,26 @@ def watch() -> None:
 _NEEDED = frozenset({"read", "write", "close", "_exit", "fspath", "getpid", "urandom", "strerror"})
 
 
-def disarm() -> None:
-    """Put a refusal in the place of the system's functions: many of them (stat, readlink, setpriority) are not audited."""
+_TAKEN = {"time": {"clock_settime", "clock_settime_ns"}, "threading": {"_start_new_thread", "_start_joinable_thread"},
+          "_thread": {"start_new_thread", "start_new", "start_joinable_thread"}}  # fmt: skip
+_TAKEN_WHOLE = ("os", "posix", "nt", "signal", "_signal")
 
-    def refusal(name: str) -> Any:
+
+def disarm() -> None:
+    """Put a refusal in the place of the system's functions: many of them (stat, setpriority) are not audited.
+
+    Who builds such a module anew has them again: the hook is no wall, and this is none.
+    """
+
+    def refusal(module: str, name: str) -> Any:
         def refused(*_: Any, **_named: Any) -> None:
-            raise PermissionError(f"a workflow may not do this: os.{name}")
+            raise PermissionError(f"a workflow may not do this: {module}.{name}")
 
         return refused
 
     kind = type(os._exit)
-    for module in [sys.modules[name] for name in ("os", "posix", "nt") if name in sys.modules]:
-        for name, value in list(vars(module).items()):
-            if type(value) is kind and name not in _NEEDED:
-                setattr(module, name, refusal(name))
+    for name in (*_TAKEN, *_TAKEN_WHOLE):
+        module = sys.modules.get(name)
+        for key, value in list(vars(module).items()) if module else ():
+            if type(value) is kind and key in _TAKEN.get(name, {key}) - _NEEDED:
+                setattr(module, key, refusal(name, key))

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 KEPT = 3
 """The one descriptor that a worker keeps."""
-GRACE_MS = 200
+GRACE_MS = 1000
+"""After a worker closed its channel: on a busy machine its end may take a while; who stays on purpose gains no more."""
 
 
 def load_modules(names: Sequence[str]) -> None:

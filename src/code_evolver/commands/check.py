@@ -10,10 +10,12 @@ from code_evolver.commands.output import Printed, answer
 from code_evolver.configuration import load
 from code_evolver.core.errors import CodeEvolverError
 from code_evolver.core.hub_address import public_url
+from code_evolver.core.redact import Redactor
 from code_evolver.core.settings import Resolved, from_flags
 from code_evolver.edges.hub import negotiate, token
 from code_evolver.edges.trial import ChildTrials
 from code_evolver.edges.workspace import Workspace, holder
+from code_evolver.secrets_of import secrets_of
 
 Row = tuple[str, str, str, str]
 """(what, ok | warning | failed, what was found, what mends it)."""
@@ -50,8 +52,27 @@ async def _rows(given: dict[str, str | None]) -> list[Row]:
     try:
         resolved = load(from_flags(given))
     except CodeEvolverError as error:
-        return [("configuration", "failed", error.message, error.hint)]
-    rows: list[Row] = [("configuration", "ok", "read", "")]
+        return [_shown(("configuration", "failed", error.message, error.hint), Redactor())]
+    clean = Redactor(secrets_of(resolved))
+    return [_shown(row, clean) for row in await _looked_at(resolved)]
+
+
+def _shown(row: Row, clean: Redactor) -> Row:
+    """Make a row fit to be pasted into an issue: no secret, no name of the user's home."""
+    what, status, found, mend = (clean.clean(text) for text in row)
+    home = str(Path.home())
+    return (
+        (what, status, found.replace(home, "~"), mend.replace(home, "~"))
+        if len(home) > 1
+        else (what, status, found, mend)
+    )
+
+
+async def _looked_at(resolved: Resolved) -> list[Row]:
+    where = Path(resolved.settings.workspace) / "config.yaml"
+    rows: list[Row] = [
+        ("configuration", "ok", f"{where} is read" if where.is_file() else "no config.yaml: defaults", "")
+    ]
     rows += [_guarded("workspace", lambda: _workspace(resolved)), _guarded("tools", lambda: _tools(resolved)),
              _guarded("isolation", _isolation)]  # fmt: skip
     rows += await _hub(resolved)
@@ -123,6 +144,9 @@ async def _models(resolved: Resolved) -> list[Row]:
     except CodeEvolverError as error:
         return [("model", "failed", error.message, error.hint)]
     try:
-        return list(await models.check_backend())
+        rows = list(await models.check_backend())
     finally:
         await models.close()
+    if resolved.settings.llm == "required" and not models.configured:
+        return [(what, "failed", found, mend) for what, _, found, mend in rows]
+    return rows

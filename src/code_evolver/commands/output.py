@@ -3,12 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from code_evolver.configuration import load
-from code_evolver.core.errors import CodeEvolverError, failure
+from code_evolver.core.errors import CodeEvolverError, InputError, failure
 from code_evolver.core.settings import from_flags
 from code_evolver.core.strict_json import escape
 from code_evolver.edges.workspace import Workspace
@@ -63,3 +63,21 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str)
 def _cell(value: object) -> str:
     text = escape(str(value)).replace("\n", " ")
     return text if len(text) <= 60 else text[:59] + "…"
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a file that a person asked for, in place of what was there. Raises InputError."""
+    save_lines(path, [text])
+
+
+def save_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write pieces as they come to a new file, which then takes the place of `path`; give how many. Raises InputError."""
+    fresh, count = path.with_name(f".{path.name}.new"), 0
+    try:
+        with fresh.open("w", encoding="utf-8", newline="\n") as stream:
+            for count, line in enumerate(lines, 1):  # noqa: B007 - the count is wanted
+                stream.write(line)
+        fresh.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.", "Name another file.") from error
+    return count

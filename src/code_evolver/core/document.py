@@ -13,17 +13,29 @@ from code_evolver.core.strict_json import escape, kind
 _MARKS = re.compile(r"([\\`*_{}\[\]()#!|~>]|^[-+=]|^\d+(?=\.))")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .,:;_/+=?()[]{}-")
 _LONGEST = 400
+_LONGEST_PROSE = 800
 _FAILURE = (
     'Where it fails: `{"success": false, "error": {"code", "message"}}` with exit status 2 for bad input, '
     "1 for a tool that fails."
 )
 
 
-def readme(name: str, code: bytes, record: Mapping[str, Any]) -> str:
-    """Write the README of nodes/<name>; `record` is its node.json, of which any part may be missing."""
+def readme(name: str, code: bytes, record: Mapping[str, Any], prose: str = "", model: str = "") -> str:
+    """Write the README of nodes/<name>; `record` is its node.json, of which any part may be missing.
+
+    `prose` is what `model` said of the program: quoted and marked, because nothing holds it against the program.
+    """
     parts = [
         f"# {plain(record.get('title') or name)}",
         plain(record.get("description") or ""),
+        *(
+            [
+                f"> {plain(prose, _LONGEST_PROSE)}",
+                f"(Written by a model, {plain(model or 'unnamed')}, and not checked.)",
+            ]
+            if prose
+            else []
+        ),
         *_interface(code, record),
         *_commands(name, record),
         "## Flow",
@@ -35,10 +47,10 @@ def readme(name: str, code: bytes, record: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def plain(text: object) -> str:
+def plain(text: object, limit: int = _LONGEST) -> str:
     """Write foreign text as one line of Markdown that says it and obeys none of it: no markup, link, mention or HTML."""
     line = " ".join(escape(str(text)).split())
-    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    line = line if len(line) <= limit else line[: limit - 1] + "…"
     line = _MARKS.sub(_mark, line.replace("&", "&amp;").replace("<", "&lt;"))
     return line.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
 

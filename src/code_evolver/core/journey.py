@@ -125,6 +125,8 @@ class Proof:
     level: Mapping[str, str] = field(default_factory=dict)
     broken: str = ""
     """Set where no trial could be held: to be tried again, not judged."""
+    runs: Sequence[Mapping[str, Any]] = ()
+    """What each run came to: {"case", "exit_code", "stopped_by", "seconds", "calls": their number}."""
 
 
 # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -276,10 +278,10 @@ def _with_attempts(ending: Generated | Deferred, drafts: Sequence[Draft], plan: 
 
 
 def _plan(tier: str) -> Generator[Step, Any, Plan | Trouble]:
-    """A plan that cannot be read is no obstacle: the program's own tools are what counts."""
+    """A plan that cannot be had or read is no obstacle: the program's own tools are what counts."""
     said = yield AskPlan(tier)
     if isinstance(said, Trouble):
-        return said
+        return Plan("", "", ()) if said.kind in ("refused", "truncated") else said
     plan, _ = read_plan(said.text)
     return plan or Plan("", "", ())
 

@@ -13,6 +13,8 @@ from code_evolver.core.question import Ask
 
 Row = tuple[str, str, str, str]
 """(name, "ok" | "warning" | "failed", what was found, what mends it)"""
+PATIENCE_SECONDS = 120.0
+"""A model that has to be loaded first may take this long for its one token."""
 _NO_TEXT = ("embed", "bge-", "minilm", "rerank", "whisper", "clip")
 _SCHEMA = {
     "schema": ("ok", "obeys a JSON Schema", ""),
@@ -34,16 +36,19 @@ def check_steps(ref: ModelRef, desk: Desk) -> Generator[Step, Any, list[Row]]:
     request = dialect.list_request(backend)
     if request is not None:
         got: Got = yield Send(backend, request, raw=True)
-        rows.append(_listed(name, ref, got, desk))
-        if rows[-1][1] == "failed":
+        rows += _listed(name, ref, got, desk)
+        if rows[0][1] == "failed":
             return rows
     yield from look_up(ref, desk)
     ask = Ask("check", "fast", "", "Answer with one word: ready", max_tokens=1, temperature=0.0)
     known = desk.capability(ref)
-    got = yield Send(backend, dialect.build(ask, ref.model or known.first_model, backend, known))
+    got = yield Send(
+        backend, dialect.build(ask, ref.model or known.first_model, backend, known), within=PATIENCE_SECONDS
+    )
     if isinstance(got.answer, Failure) and got.answer.detail == "max_tokens":
         desk.capabilities[ref] = replace(known, cap_key="max_completion_tokens")
-        got = yield Send(backend, dialect.build(ask, ref.model, backend, desk.capability(ref)))
+        again = dialect.build(ask, ref.model, backend, desk.capability(ref))
+        got = yield Send(backend, again, within=PATIENCE_SECONDS)
     rows.append(_answered(name, ref, got, desk))
     if rows[-1][1] == "ok":
         if not desk.capability(ref).probed:
@@ -53,24 +58,24 @@ def check_steps(ref: ModelRef, desk: Desk) -> Generator[Step, Any, list[Row]]:
     return rows
 
 
-def _listed(name: str, ref: ModelRef, got: Got, desk: Desk) -> Row:
+def _listed(name: str, ref: ModelRef, got: Got, desk: Desk) -> list[Row]:
     backend = desk.config.backends[ref.backend]
     if isinstance(got.answer, Failure):
         text = describe(got.answer, backend, "")
         # Some good servers have no list of models, or fail at it: only the answer itself is proof.
         status = "failed" if not got.answer.status or got.answer.kind == "auth" else "warning"
-        return (f"{name} reachable", status, text, hint_of(got.answer.kind))
+        return [(f"{name} reachable", status, text, hint_of(got.answer.kind))]
     body = got.answer if isinstance(got.answer, bytes) else b""
     names = [one.name for one in desk.dialect(backend.type).read_models(body)]
-    if ref.model and names and ref.model not in names and f"{ref.model}:latest" not in names:
-        few = ", ".join(names[:8])
-        return (
-            f"{name} model",
-            "warning",
-            f"{backend.base_url} does not list {ref.model}; it has {few}.",
-            hint_of("model"),
-        )
-    return (f"{name} reachable", "ok", f"{backend.base_url} answers and lists {len(names)} models", "")
+    reachable = (f"{name} reachable", "ok", f"{backend.base_url} answers and lists {len(names)} models", "")
+    few = ", ".join(names[:8])
+    if not names:
+        return [reachable]
+    if ref.model and ref.model not in names and f"{ref.model}:latest" not in names:
+        # A warning only: some servers list one name and answer to any.
+        missing = f"{backend.base_url} does not list {ref.model}; it has {few}."
+        return [reachable, (f"{name} model", "warning", missing, hint_of("model"))]
+    return [reachable, (f"{name} model", "ok", f"{ref.model or names[0]} is there", "")]
 
 
 def _answered(name: str, ref: ModelRef, got: Got, desk: Desk) -> Row:

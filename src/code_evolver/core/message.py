@@ -42,8 +42,8 @@ class _Reading:
     tasks: list[Task] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
-    def take(self, found: Mapping[str, Any], given_id: str) -> None:
-        task = read_task(found, given_id)
+    def take(self, found: Mapping[str, Any], given_id: str, text: bytes = b"") -> None:
+        task = read_task(found, given_id, text)
         if isinstance(task, Task):
             self.tasks.append(task)
         else:
@@ -62,14 +62,16 @@ class _Reading:
         return raw if len(raw) <= LARGEST_RAW else b""
 
 
-def read_message(arguments: Sequence[Any], *, raw: bytes = b"", hub_name: str = "") -> Message:
+def read_message(arguments: Sequence[Any], *, raw: bytes = b"", hub_name: str = "", text: bytes = b"") -> Message:
     """Read one invocation's arguments, a stream item, or a result. Never raises.
 
     `raw` is the record as received: kept for an element that cannot be written again. `hub_name` names the message in
-    a reason.
+    a reason. `text` is what the only argument was read from, where that is at hand.
     """
     reading = _Reading(raw)
-    if len(arguments) == 1 and type(arguments[0]) is dict:
+    if text and len(arguments) == 1 and is_task(arguments[0]):
+        reading.take(arguments[0], "", text)
+    elif len(arguments) == 1 and type(arguments[0]) is dict:
         _object(arguments[0], "", 0, reading)
     else:
         _arguments(arguments, hub_name, reading)

@@ -12,6 +12,8 @@ from code_evolver.core.task_types import TaskType
 
 _TEXT_LIMIT = 200
 _ID_LIMIT = 100
+MOST_DRAFTS = 6
+"""So many drafts before the accepted one are kept."""
 _QUOTED = 30
 """So many characters in a row of a task's text in a model's words are a quotation."""
 
@@ -50,7 +52,21 @@ def make_record(  # noqa: PLR0913 - a record says all that is known of a node
         "created": timestamp(now),
         "version": version,
         "parent": parent,
+        **_history(task, made),
     }
+
+
+def _history(task: Task, made: Generated) -> dict[str, Any]:
+    """Give what a training set needs beside the program: drafts that were mended, and whether the program quotes its task."""
+    if made.generator.get("kind") != "model":
+        return {}
+    drafts = [
+        {"generator": draft.generator, "code": draft.code, "findings": [found.as_dict() for found in draft.findings]}
+        for draft in made.drafts[-MOST_DRAFTS:]
+        if draft.code and not quotes(draft.code, task.fields)
+    ]
+    quoting = quotes(made.code.decode("utf-8", "replace"), task.fields)
+    return {**({"drafts": drafts} if drafts else {}), **({"quotes_task": True} if quoting else {})}
 
 
 def source_id(task_id: str) -> str:

@@ -23,7 +23,7 @@ _PATTERNS = (
     (("eyj",), re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"), HIDDEN),
 )  # fmt: skip
 """(words without one of which it cannot match, pattern, replacement): a look for words costs a fiftieth of the patterns,
-and every event line passes here. The words hold for ASCII: in other texts "ı" is an i to a pattern, too."""
+and every event line passes here. The words hold for ASCII: in other texts a dotless i is an i to a pattern, too."""
 
 
 def _base64_cores(secret: str) -> set[str]:

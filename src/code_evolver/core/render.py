@@ -5,6 +5,7 @@ from typing import Any
 
 from code_evolver.core.strict_json import escape
 from code_evolver.core.tally import Tally
+from code_evolver.core.usage_report import saved_line
 
 _SHORT = 60
 
@@ -108,6 +109,8 @@ def summary(result: Mapping[str, Any], code: int, workspace: str) -> str:
         ("pending", "tasks_pending"), ("duplicates", "duplicates"), ("rejected", "rejected"),
     )  # fmt: skip
     lines += [f"  {label:<15} {result.get(key, 0)}" for label, key in rows]
+    kept = saved_line(result.get("saved") or {})
+    lines += [f"  {'saved':<15} {kept}"] if kept else []
     nodes = sorted({task["node"] for task in result.get("tasks", ()) if task.get("node")})
     lines += [f"  workspace       {_short(workspace, 200)}"]
     if nodes:

@@ -29,9 +29,6 @@ def compiled(schema: str) -> Callable[[Any], Any]:
 
 
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
-_ANY_VALUE = frozenset({"description", "title", "default", "examples", "secret", "format"})
-"""Formats are not checked, see below."""
-_COUNTS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 
 
 def plainly_valid(schema: Any) -> bool:
@@ -39,27 +36,7 @@ def plainly_valid(schema: Any) -> bool:
 
     False says nothing. A compilation costs 2 to 5 ms, and every start reads a dozen manifests with two schemas each.
     """
-    return isinstance(schema, dict) and all(_plain_keyword(key, value) for key, value in schema.items())
-
-
-def _plain_keyword(key: str, value: Any) -> bool:
-    if key in _ANY_VALUE:
-        return True
-    if key == "pattern":
-        return _compiles(value)
-    if key == "type":
-        return bool(value) and _TYPES.issuperset([value] if isinstance(value, str) else value)
-    if key == "properties":
-        return isinstance(value, dict) and all(map(plainly_valid, value.values()))
-    if key == "items":
-        return plainly_valid(value)
-    if key in ("required", "enum"):
-        return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
-    if key == "anyOf":
-        return isinstance(value, list) and bool(value) and all(map(plainly_valid, value))
-    if key == "additionalProperties":
-        return isinstance(value, bool) or plainly_valid(value)
-    return key in _COUNTS and type(value) in (int, float)
+    return isinstance(schema, dict) and all(key in _PLAIN and _PLAIN[key](value) for key, value in schema.items())
 
 
 def _compiles(pattern: Any) -> bool:
@@ -68,6 +45,40 @@ def _compiles(pattern: Any) -> bool:
     except (re.error, TypeError):
         return False
     return True
+
+
+def _list_of(good: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and bool(value) and all(map(good, value))
+
+
+def _any_value(_: Any) -> bool:
+    return True
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+_PLAIN: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("description", "title", "default", "examples", "secret"), _any_value),
+    "format": _any_value,  # not checked, see above
+    "pattern": _compiles,
+    "type": lambda value: _list_of(_is_text)([value] if isinstance(value, str) else value) and _TYPES.issuperset(
+        [value] if isinstance(value, str) else value),  # fmt: skip
+    "properties": lambda value: isinstance(value, dict) and all(map(plainly_valid, value.values())),
+    "items": plainly_valid,
+    "required": _list_of(_is_text),
+    "enum": _list_of(_is_text),
+    "anyOf": _list_of(plainly_valid),
+    "additionalProperties": lambda value: isinstance(value, bool) or plainly_valid(value),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _is_number),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _is_number),
+}
+"""Keyword → whether a value of it is as it is meant."""
 
 
 def fit(schema: Mapping[str, Any], payload: Any, what: str, known: Collection[str]) -> None:

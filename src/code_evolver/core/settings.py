@@ -202,7 +202,7 @@ def flags(door: str = "launcher") -> tuple[Flag, ...]:
 
 
 def _flag_help(row: Row) -> str:
-    shown = "" if row.default in (None, "", (), {}) else f" Default: {_shown(row.default)}."
+    shown = "" if row.default in (None, "", (), {}) else f" Default: {_shown(row.default)}"
     return row.help + shown
 
 

@@ -64,6 +64,27 @@ def parse(record: bytes) -> dict[str, Any]:
     return found
 
 
+def read_plain_push(record: bytes, head: bytes) -> tuple[dict[str, Any], bytes] | None:
+    """Read a push whose beginning, up to its arguments, is `head` and whose only argument is an object.
+
+    Gives the object and its text, None where the record is anything else: `parse` reads that.
+    """
+    if not (head and record.startswith(head) and record.endswith(b"}]}")):
+        return None
+    text = record[len(head) : -2]
+    try:
+        words = text.decode()
+        found, end = _read_first(words)
+    except (ValueError, RecursionError):
+        return None
+    return (found, text) if end == len(words) and type(found) is dict else None
+
+
+def head_of_push(target: str) -> bytes:
+    """Give how servers begin the record of a push to `target`."""
+    return b'{"type":1,"target":' + json.dumps(target, ensure_ascii=False).encode("utf-8", "replace") + b',"arguments":['
+
+
 def handshake_request() -> bytes:
     """Give the first record of a connection: JSON, version 1."""
     return encode({"protocol": "json", "version": 1})

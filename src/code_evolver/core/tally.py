@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from code_evolver.core.usage_report import saved
+
 MOST_TASKS = 1000
 """Past this number the result leaves out `tasks`."""
 
@@ -85,9 +87,18 @@ class Tally:
                 "tokens_in": self.tokens_in, "tokens_out": self.tokens_out,
                 "tokens_per_second": round(self.tokens_out / self.llm_seconds, 1) if self.llm_seconds else None,
             }  # fmt: skip
+        if self.generated + self.reused:
+            found["saved"] = self.saved()
         if len(self.tasks) <= MOST_TASKS:
             found["tasks"] = list(self.tasks)
         return found
+
+    def saved(self) -> dict[str, Any]:
+        """Say what reuse and copies saved against generating each node (core.usage_report.saved)."""
+        return saved(
+            fresh=self.generated - self.copied, without=self.reused + self.copied, calls=self.llm_calls,
+            tokens=self.tokens_in + self.tokens_out, seconds=self.llm_seconds,
+        )  # fmt: skip
 
     def _connecting(self, event: Mapping[str, Any]) -> None:
         self.hub_url = event["hub_url"]

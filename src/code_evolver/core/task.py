@@ -1,7 +1,7 @@
 """A task as the rest of the program sees it: read once from a hub's object, never changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 CONTENT_FIELDS = (
@@ -42,6 +42,8 @@ class Task:
     """SHA-256 (hex) of the canonical object without status, dates and priority: equal digest, equal content."""
     raw: Mapping[str, Any]
     """The object as received, unknown fields kept."""
+    text: bytes = field(default=b"", repr=False, compare=False)
+    """`raw` as the hub wrote it, JSON in UTF-8, where that is at hand: kept so that nobody need write it again."""
 
 
 @dataclass(frozen=True, slots=True)

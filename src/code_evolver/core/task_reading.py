@@ -116,8 +116,11 @@ def looks_like_task(found: Mapping[str, Any]) -> bool:
     return any(value is not None and fold(key) in _TYPED for key, value in found.items())
 
 
-def read_task(found: Mapping[str, Any], given_id: str = "") -> Task | str:
-    """Read one object; `given_id` is the key it stood under, used where it has no id. Gives the reason of a refusal as text."""
+def read_task(found: Mapping[str, Any], given_id: str = "", text: bytes = b"") -> Task | str:
+    """Read one object; `given_id` is the key it stood under, used where it has no id. Gives the reason of a refusal as text.
+
+    `text`: what `found` was read from, where that is at hand.
+    """
     plan = _plan(found)
     canonical = _shallow_text(found if len(plan.kept) == len(found) else {key: found[key] for key in plan.kept})
     if not canonical:
@@ -142,6 +145,7 @@ def read_task(found: Mapping[str, Any], given_id: str = "") -> Task | str:
         _closed(found, plan) if plan.statuses else False,
         digest,
         found,
+        text,
     )
 
 

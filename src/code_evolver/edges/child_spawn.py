@@ -26,7 +26,8 @@ AT_ONCE = min(4, os.cpu_count() or 1)
 SECRET_BYTES = 32
 KNOCK_SECONDS = 2.0
 """For whoever connected to show the secret."""
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 2.0
+"""As GRACE_MS in child/nursery.py; a spawned child still waits for our half of the connection to close."""
 _QUOTA = (1816, 0xC0000044)
 """How Windows ends a process that used up its job's time."""
 _CRASH = 0x80000000

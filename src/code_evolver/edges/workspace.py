@@ -115,7 +115,7 @@ class Workspace:
                     f"{folder} is a symbolic link.", "Put a plain folder there, or name another workspace."
                 )
             try:
-                folder.mkdir(mode=0o755 if folder is self.nodes else 0o700, parents=True, exist_ok=True)
+                folder.mkdir(mode=0o755 if folder == self.nodes else 0o700, parents=True, exist_ok=True)
                 with _probe(folder):
                     pass
             except OSError as error:

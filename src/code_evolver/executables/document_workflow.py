@@ -1,19 +1,21 @@
 """A README for a node: facts from its code and record, prose by a model where there is one."""
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from code_evolver.configuration import load
+from code_evolver.assembly import manifests_of, models_of, node_store
+from code_evolver.configuration import load, workspace_flag
 from code_evolver.core.document import readme
 from code_evolver.core.errors import InputError
 from code_evolver.core.settings import Layer
 from code_evolver.core.strict_json import kind, show
 from code_evolver.edges import stdio
-from code_evolver.edges.nodes import NodeStore
 from code_evolver.edges.workspace import Workspace
 from code_evolver.help_text import USAGES, helped
+from code_evolver.prose import Prose, prose_of
 
 USAGE = USAGES["document_workflow"]
 
@@ -28,12 +30,15 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"{key} must be text, but is {kind(given[key])}.", USAGE.splitlines()[2])
     if not given.get("node"):
         raise InputError("node is missing.", 'Send {"node": "summarize_blog_post"}.')
-    store, name = _find(given)
-    code = store.code(name)
-    text = readme(name, code, store.record(name)).encode("utf-8")
+    workspace, name = _find({**given, **workspace_flag(sys.argv[1:])})
+    store = node_store(workspace)
+    code, record = store.code(name), store.record(name)
+    prose = asyncio.run(_prose(workspace, code, record))
+    text = readme(name, code, record, prose.text, prose.model).encode("utf-8")
+    by = "model" if prose.text else "none"
     if "output" not in given:
         store.replace(name, "README.md", text)
-        return {"node": name, "path": f"nodes/{name}/README.md"}
+        return {"node": name, "path": f"nodes/{name}/README.md", "prose": by}
     target = Path(given["output"])
     try:
         target.write_bytes(text)
@@ -41,18 +46,26 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"{show(target)} cannot be written: {error.strerror}.", "Name a file in a folder that is there."
         ) from error
-    return {"node": name, "path": str(target)}
+    return {"node": name, "path": str(target), "prose": by}
 
 
-def _find(given: Mapping[str, Any]) -> tuple[NodeStore, str]:
+async def _prose(workspace: Workspace, code: bytes, record: Mapping[str, Any]) -> Prose:
+    resolved = load(Layer({"workspace": str(workspace.root)}, {}))
+    models = await models_of(resolved, lambda _name, **_fields: None)
+    try:
+        return await prose_of(models, manifests_of(workspace), code, record)
+    finally:
+        await models.close()
+
+
+def _find(given: Mapping[str, Any]) -> tuple[Workspace, str]:
     words = given["node"].replace("\\", "/").rstrip("/").removesuffix("/main.py")
     folder, _, name = words.rpartition("/")
     layer = Layer({"workspace": given["workspace"]}, {}) if given.get("workspace") else Layer({}, {})
     root = Path(load(layer).settings.workspace)
     if folder and Path(folder).name == "nodes":
         root = Path(folder).parent
-    workspace = Workspace(root)
-    return NodeStore(workspace.nodes, workspace.state / "staged"), name
+    return Workspace.at(root), name
 
 
 def main() -> None:

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from code_evolver.assembly import proof_kit
+from code_evolver.configuration import workspace_flag
 from code_evolver.core.errors import InputError, NodeError
 from code_evolver.core.message import read_message
 from code_evolver.core.strict_json import kind, show
@@ -17,8 +19,12 @@ from code_evolver.proof import prove
 USAGE = USAGES["verify_workflow"]
 
 
+NOT_STARTED = {"level": "not started", "detail": "the gate has findings, so no child was given the program"}
+
+
 def run(given: Mapping[str, Any]) -> dict[str, Any]:
     """Prove a program. Raises InputError for a request that is none."""
+    flag = workspace_flag(sys.argv[1:])
     unknown = sorted(set(given) - {"code", "task", "task_type"})
     if unknown:
         raise InputError(f"The request has an unknown key {show(unknown[0])}.", 'Keys: "code", "task", "task_type".')
@@ -28,15 +34,18 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     task = _task(given.get("task"))
     row, type_name = _type(given.get("task_type"), task)
     sample = node_input(task) if task else dict(row.examples[0]) if row else {"content": "A short synthetic text."}
-    trials, tools, versions = proof_kit()
-    proof = prove(trials, code.encode(), row, sample, tools=tools, versions=versions, task_type=type_name)
+    trials, tools, versions = proof_kit(Path(flag["workspace"]) if flag else None)
+    proof = prove(
+        trials, code.encode("utf-8", "surrogatepass"), row, sample, tools=tools, versions=versions, task_type=type_name
+    )
     if proof.broken:
         raise NodeError(f"The trial could not be held: {proof.broken}", "Try again; see `code-evolver check`.")
     return {
         "accepted": not proof.findings,
         "findings": [finding.as_dict() for finding in proof.findings],
-        "isolation": dict(proof.level),
-        "runs": list(proof.record.get("checks", ())),
+        "isolation": dict(proof.level) or dict(NOT_STARTED),
+        "runs": list(proof.runs),
+        "checks": list(proof.record.get("checks", ())) or [{"name": "gate", "passed": False}],
         "covers": dict(proof.record.get("covers", {})),
     }
 

@@ -33,6 +33,7 @@ class Intake:
         self._emit = emit
         self._listened = {name.lower() for name in (settings.hub_name, *settings.listen)}
         self._known: dict[str, bool] = {}
+        self._target, self._head = "", b""  # of the latest message: the next one is mostly the same method's
 
     async def run(self) -> None:
         """Take in until cancelled. Raises StoreError when nothing can be stored any more."""
@@ -62,6 +63,14 @@ class Intake:
     ) -> Received | None:
         if isinstance(item, Received):
             return item
+        plain = signalr.read_plain_push(item, self._head)
+        if plain is not None:
+            return Received(conversation.number, self._target, [plain[0]], None, item, "", plain[1])
+        return self._parsed(conversation, item, unheard)
+
+    def _parsed(
+        self, conversation: Conversation, item: bytes, unheard: list[tuple[Conversation, str, str]]
+    ) -> Received | None:
         number = conversation.number
         try:
             record = signalr.parse(item)
@@ -78,6 +87,8 @@ class Intake:
             return None
         if type(arguments) is not list:
             return Received(number, target, (), key, item, "bad record: a call without a list of arguments")
+        if target != self._target:
+            self._target, self._head = target, signalr.head_of_push(target)
         return Received(number, target, arguments, key, item)
 
     def _heard(self, target: str) -> bool:

@@ -135,6 +135,27 @@ class NodeIndex:
             last = rows[-1][0]
             yield from (name for _, name in rows)
 
+    def copies(self) -> int:
+        """Count the nodes that are copies of a proven program."""
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM nodes WHERE generator = 'copy'").fetchone()[0])
+
+    def originals(self) -> Iterator[str]:
+        """Give the names of nodes that are no copies, each program once, a piece at a time."""
+        last = -1
+        while True:
+            with self._lock:
+                rows = self._db.execute(
+                    "SELECT number, name FROM nodes AS n WHERE number > ? AND generator != 'copy' AND NOT EXISTS (SELECT 1 FROM"
+                    " nodes AS e WHERE e.sha256 = n.sha256 AND e.generator != 'copy' AND e.number < n.number)"
+                    " ORDER BY number LIMIT 500",
+                    (last,),
+                ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield from (name for _, name in rows)
+
     def unlisted(self, names: Sequence[str]) -> list[str]:
         """Give those of some names (a few hundred) that the index does not have."""
         marks = ",".join("?" * len(names))

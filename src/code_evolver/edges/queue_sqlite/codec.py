@@ -39,10 +39,9 @@ def task_to_bytes(task: Task) -> bytes:
     """Write a task."""
     raw = task.raw
     fields = {name: _reference(raw, name, text) for name, text in task.fields.items()}
-    return as_json(
-        [raw, task.id, task.id_given, task.name, task.type, fields, task.languages, task.priority, task.due, task.closed,
-         task.digest]
-    )  # fmt: skip
+    read = [task.id, task.id_given, task.name, task.type, fields, task.languages, task.priority, task.due, task.closed,
+            task.digest]  # fmt: skip
+    return b"".join((b"[", task.text or as_json(raw), b",", as_json(read)[1:]))
 
 
 def task_from_bytes(stored: bytes) -> Task:
