@@ -71,7 +71,9 @@ def bare_client(url: str, count: int) -> None:
 
 def peer_rate(there: Hub, count: int) -> float:
     command = [sys.executable, __file__, "--bare", there.url, "--count", str(count)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(), text=True) as client:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(), text=True
+    ) as client:
         assert client.stdout is not None
         client.stdout.readline()
         there.wait_for_client()
@@ -101,17 +103,21 @@ class Connector:
         self.events = folder / "events"
         given = {"hub_url": url, "hub_name": "TaskHub", "workspace": str(folder), "llm": "off", **settings}
         with self.events.open("wb") as stderr:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr, env=environment())
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr, env=environment()
+            )
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(given).encode())
         self.process.stdin.close()
         until(lambda: self.has("connected"), "connected")
 
     def has(self, name: str) -> bool:
+        """Say whether an event came."""
         assert self.process.poll() is None, self.events.read_text()[-1000:]
         return f'"event":"{name}"' in self.events.read_text(encoding="utf-8")
 
     def count(self, name: str) -> int:
+        """Count events of a name."""
         with self.events.open("rb") as file:
             return sum(f'"event":"{name}"'.encode() in line for line in file)
 
@@ -121,18 +127,27 @@ class Connector:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 100_000))
             lines = file.read().splitlines()
         wanted = f'"event":"{name}"'.encode()
-        return next((json.loads(line) for line in reversed(lines[:-1] + lines[-1:]) if wanted in line and line.endswith(b"}")), {})
+        return next(
+            (json.loads(line) for line in reversed(lines[:-1] + lines[-1:]) if wanted in line and line.endswith(b"}")),
+            {},
+        )
 
     def wait_queued(self, count: int) -> float:
         """Wait until so many tasks are queued; give when that was."""
-        event = until(lambda: (found := self.last("task_queued")).get("queue_size", 0) >= count and found, f"{count} tasks", PATIENCE)
+        event = until(
+            lambda: (found := self.last("task_queued")).get("queue_size", 0) >= count and found,
+            f"{count} tasks",
+            PATIENCE,
+        )
         return datetime.fromisoformat(event["ts"]).timestamp()
 
     def memory(self) -> float:
+        """Give megabytes in memory."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
     def end(self) -> None:
+        """Ask it to stop."""
         self.process.terminate()
         try:
             self.process.wait(20)
@@ -141,6 +156,7 @@ class Connector:
             self.process.wait()
 
     def kept(self) -> int:
+        """Count the tasks in the queue file."""
         db = sqlite3.connect(self.folder / ".code_evolver" / "queue.db")
         (found,) = db.execute("SELECT count(*) FROM bodies").fetchone()
         db.close()
@@ -167,7 +183,12 @@ def throughput(there: Hub, count: int, folder: Path, profile: str) -> None:
     assert (kept, lines) == (count, count), (kept, lines)
     again = peer_rate(there, count)
     best = max(peer, again)
-    row("bare signalrcore, receives and forgets", f"{peer:,.0f} and {again:,.0f} messages/s, before and after", "the peer", None)
+    row(
+        "bare signalrcore, receives and forgets",
+        f"{peer:,.0f} and {again:,.0f} messages/s, before and after",
+        "the peer",
+        None,
+    )
     row(f"{count:,} messages → durable, with events", f"{rate:,.0f} messages/s = {rate / best:.2f} times the better; none lost",
         f"≥ {SHARE_LIMIT} times (aim {SHARE_AIM})", rate / best >= SHARE_LIMIT)  # fmt: skip
 

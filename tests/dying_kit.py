@@ -17,7 +17,20 @@ from code_evolver.core.lifecycle import State
 from code_evolver.edges.queue_sqlite import read_tasks
 from tests.acceptance_kit import CLI, Door, environment, run, until
 
-SUBJECTS = ("harbour", "weather", "budget", "garden", "bridge", "museum", "winter", "market", "railway", "forest", "island", "kitchen")
+SUBJECTS = (
+    "harbour",
+    "weather",
+    "budget",
+    "garden",
+    "bridge",
+    "museum",
+    "winter",
+    "market",
+    "railway",
+    "forest",
+    "island",
+    "kitchen",
+)
 ENDED = {State.GENERATED, State.REUSED, State.FAILED}
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -38,8 +51,8 @@ def children(pid: int) -> list[int]:
     """Processes that `pid` started and that are there now, grandchildren too."""
     found = []
     with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            found += [int(word) for word in Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="utf-8").split()]
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(word) for word in (thread / "children").read_text(encoding="utf-8").split()]
     return found + [grandchild for child in found for grandchild in children(child)]
 
 
@@ -106,7 +119,9 @@ def balance(workspace: Path, ids: Sequence[str] | set[str]) -> dict[str, int]:
     found = status(workspace)
     rows = read_tasks(workspace / ".code_evolver" / "queue.db", 1_000_000)
     times = Counter(row.id for row in rows)
-    records = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in workspace.glob("nodes/*/node.json")}
+    records = {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in workspace.glob("nodes/*/node.json")
+    }
     folders = sorted(path.name for path in (workspace / "nodes").iterdir())
     keys = Counter(record["keys"]["node"] if "keys" in record else record["node_key"] for record in records.values())
     ends = found["generated"] + found["reused"] + found["failed"] + found["pending"]
@@ -116,7 +131,9 @@ def balance(workspace: Path, ids: Sequence[str] | set[str]) -> dict[str, int]:
         "nodes_twice": sum(count > 1 for count in keys.values()), "failed": found["failed"], "generated": found["generated"],
         "reused": found["reused"], "duplicates": found["duplicates"],
     }  # fmt: skip
-    assert (numbers["lost"], numbers["unbalanced"], numbers["tasks_twice"], numbers["nodes_twice"]) == (0, 0, 0, 0), numbers
+    assert (numbers["lost"], numbers["unbalanced"], numbers["tasks_twice"], numbers["nodes_twice"]) == (0, 0, 0, 0), (
+        numbers
+    )
     assert all(row.state in ENDED or row.state in {State.READY, State.DELAYED, State.LEASED} for row in rows)
     assert folders == sorted(records), "a folder without a record"
     listed = json.loads((workspace / "registry.json").read_text(encoding="utf-8"))["nodes"]

@@ -59,7 +59,7 @@ TEXTS: dict[str, str] = {
     "mermaid": 'A["x"] --> B; click A "javascript:alert(1)" %%{init: {}}%%\nend\nsubgraph evil',
     "mention": "@everyone http://evil.invalid www.evil.invalid mailto:a@b.c",
     "csv": "=cmd|' /C calc'!A0 +1+1 -1+1 @SUM(1)",
-    "homoglyph": "ѕummаrіze ｓｕｍｍａｒｉｚｅ 𝓼𝓾𝓶𝓶𝓪𝓻𝓲𝔃𝓮",
+    "homoglyph": "ѕummаrіze ｓｕｍｍａｒｉｚｅ 𝓼𝓾𝓶𝓶𝓪𝓻𝓲𝔃𝓮",  # noqa: RUF001 - that is the point
     "combining": "e" + "\u0301" * 500,
     "huge_word": "A" * 100_000,
     "event": '{"event": "stopped", "ts": "x", "counts": {}}\n{"event": "task_completed"}',

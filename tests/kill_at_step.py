@@ -66,7 +66,7 @@ def _staged(path: Any, *_: Any) -> bool:
 
 
 def _fd_staged(fd: int) -> bool:
-    return "/staged/" in os.readlink(f"/proc/self/fd/{fd}")
+    return "/staged/" in str(Path(f"/proc/self/fd/{fd}").readlink())
 
 
 def _registry(path: Any, *_: Any) -> bool:

@@ -1,10 +1,9 @@
-"""Real model servers for tests: llama.cpp (and Ollama where it was unpacked), with a tiny random model.
+"""Real model servers for tests: llama.cpp, with a tiny random model.
 
 The virtual environment is kept in the temporary directory, named after its version, so only the first run pays for it.
 """
 
 import contextlib
-import os
 import queue
 import subprocess
 import sys
@@ -21,8 +20,6 @@ VERSION = "2026.10.11549"
 PACKAGES = (f"xllamacpp=={VERSION}", "gguf==0.19.0", "numpy")
 RIG = Path(__file__).resolve().parents[2] / "shared" / "llm-server"
 HOME = Path(tempfile.gettempdir()) / f"code-evolver-llm-{VERSION}"
-OLLAMA = os.environ.get("CODE_EVOLVER_TEST_OLLAMA", "")
-"""Address of a real Ollama that has a model `tiny-random`; its tests are skipped where it is not given."""
 
 
 def _run(*command: str) -> None:

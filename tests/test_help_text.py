@@ -45,4 +45,6 @@ def test_help_is_ready_made_only_where_it_is_all_that_is_asked_for_and_fits(monk
 
 
 if __name__ == "__main__":
-    FILE.write_text("".join(f"{name}\n{made_by_its_parser(name)}\f" for name in COMMANDS), encoding="utf-8", newline="\n")
+    FILE.write_text(
+        "".join(f"{name}\n{made_by_its_parser(name)}\f" for name in COMMANDS), encoding="utf-8", newline="\n"
+    )

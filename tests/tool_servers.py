@@ -75,6 +75,7 @@ MANNERS = {
     "huge": lambda body, server: (200, b'{"translatedText": "' + b"x" * 2_000_000 + b'"}', {}),
     "html": lambda body, server: (200, b"<html>", {}),
     "empty": lambda body, server: (200, {"translatedText": " "}, {}),
+    "echo": lambda body, server: (403, {"error": f"{body.get('api_key')} is no valid key"}, {}),
     "slowdown": lambda body, server: (429, {"error": "Slowdown: 2 per 1 minute"}, {}),
 }
 

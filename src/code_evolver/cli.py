@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def in_utf8(words: Sequence[str]) -> list[str]:
     """Read words of the command line, and print from now on, in UTF-8: also where the locale (LANG=C) is ASCII only."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - closed (`>&-`): for as long as we live
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - the same
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from code_evolver.core.gate import check, tags_of, tools_of
 from code_evolver.core.naming import safe_name
 from code_evolver.core.strict_json import BadJson, dumps, loads, show
 from code_evolver.core.trials import Answerer, Run, Trial
+from code_evolver.edges.failures import FailureLog
 from code_evolver.edges.trial import ChildTrials, Level, TooWeak
 from code_evolver.edges.workspace import Workspace
 
@@ -65,10 +67,26 @@ def run_node_by_hand(
     try:
         code = permitted_code(main_py, doors)
         run = _run(main_py, code, doors, answer, trials or _trials_for(code, main_py.parent.parent.parent))
+        _count_failure(main_py.parent, run, doors)
         return _relay(run, doors)
     except CodeEvolverError as error:
         _print_failure(doors, error.describe())
         return error.exit_code
+
+
+def _count_failure(folder: Path, run: Run, doors: Doors) -> None:
+    """Note that the node was stopped or failed, unless that is not wanted; bad input is not its fault."""
+    failed = run.stopped_by or run.exit_code not in (0, 2)
+    state = folder.parent.parent / ".code_evolver"
+    if failed and state.is_dir() and doors.environment.get("CODE_EVOLVER_COUNT_NODE_FAILURES") != "0":
+        FailureLog(state / "failures.jsonl").note(folder.name, run.stopped_by or _code_of(run), time.time())
+
+
+def _code_of(run: Run) -> str:
+    try:
+        return str(loads(run.stdout)["error"]["code"])
+    except (BadJson, KeyError, TypeError, IndexError):
+        return "node_failed"
 
 
 def normal_sha256(code: bytes) -> str:

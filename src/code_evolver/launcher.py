@@ -3,10 +3,12 @@
 It imports core and the log edge only: all the work is the child's.
 """
 
+import contextlib
 import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -70,6 +72,8 @@ class Launcher:
     _asked: int = 0
     _asked_at: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
+    _signals: socket.socket = field(init=False)
+    _written: socket.socket = field(init=False)
 
     def run(self) -> Ended:
         """Run the child to its end. Signals (Ctrl+C, SIGTERM) ask it to stop: once to drain, twice at once."""
@@ -92,9 +96,7 @@ class Launcher:
                 code = _INTERRUPTED  # it was us
             readers[1].join(5.0)
         finally:
-            self._over.set()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            self._let_signals_go(before)
             self._show_safely(self.view.close)
             if child.poll() is None:
                 child.kill()
@@ -116,15 +118,23 @@ class Launcher:
         )
 
     def _take_signals(self) -> dict[int, Any]:
-        def asked(number: int, _frame: object) -> None:
-            # A closed terminal says so twice (the system and the shell), and nobody is there to mean it.
-            self._stops = max(self._stops, 1) if signal.Signals(number).name == "SIGHUP" else self._stops + 1
-
+        """Have signals written to a socket: the main thread, which alone runs handlers, may hang on a terminal that stands still."""
+        self._signals, written = socket.socketpair()
+        written.setblocking(False)  # noqa: FBT003 - its only parameter, by place only
+        self._written = written
+        signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
         names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
         numbers = [getattr(signal, name) for name in names]
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # nohup: stay
             numbers.remove(signal.SIGHUP)
-        return {number: signal.signal(number, asked) for number in numbers}
+        return {number: signal.signal(number, lambda *_: None) for number in numbers}
+
+    def _let_signals_go(self, before: Mapping[int, Any]) -> None:
+        self._over.set()
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        self._written.close()
 
     def _hand_over_settings(self, child: "subprocess.Popen[bytes]") -> None:
         self._tell(child, json.dumps(dict(self.settings)).encode() + b"\n")
@@ -157,8 +167,11 @@ class Launcher:
             self._take_line(line, tally)
 
     def _pass_on_stops(self, child: "subprocess.Popen[bytes]") -> None:
-        """Tell the child of each request; a thread of its own, because the main one may hang on a terminal that stands still."""
-        while not self._over.wait(_PASSING_ON):
+        """Tell the child of each request to stop; the body of a thread."""
+        self._signals.settimeout(_PASSING_ON)
+        while not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                self._count_stops(self._signals.recv(16))
             while self._asked < min(self._stops, 2):
                 self._asked += 1
                 self._asked_at = time.monotonic()
@@ -168,6 +181,13 @@ class Launcher:
                     child.kill()
                 elif time.monotonic() - self._asked_at > _PATIENCE_AFTER_SECOND + _PATIENCE_WITH_READERS:
                     os._exit(_INTERRUPTED)
+        self._signals.close()
+
+    def _count_stops(self, numbers: bytes) -> None:
+        """Count signals; a closed terminal says so twice (the system and the shell), and nobody is there to mean it."""
+        hang_up = getattr(signal, "SIGHUP", None)
+        for number in numbers:
+            self._stops = max(self._stops, 1) if number == hang_up else self._stops + 1
 
     def _take_line(self, line: bytes, tally: Tally) -> None:
         text = line.decode("utf-8", "replace")

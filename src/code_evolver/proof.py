@@ -8,6 +8,7 @@ from code_evolver.core.gate import GATE_VERSION, check, tools_of
 from code_evolver.core.journey import Proof
 from code_evolver.core.judge import JUDGE_VERSION, Verdict, judge
 from code_evolver.core.proof_cases import cases
+from code_evolver.core.record import quotes
 from code_evolver.core.registry import source_hash
 from code_evolver.core.task_types import TaskType
 from code_evolver.ports import Trial, Trials
@@ -23,13 +24,16 @@ def prove(  # noqa: PLR0913 - a proof depends on exactly these
     planned: tuple[str, ...] | None = None,
     versions: Mapping[str, str],
     task_type: str = "",
+    texts: Mapping[str, str] | None = None,
 ) -> Proof:
     """Prove a program on `sample` and the inputs made from it. Blocking.
+
+    `texts` are those of a task; a program that a model wrote may not repeat them.
 
     `tools` are the names that exist; `versions` (runtime, manifests) go into the record. A finding of the gate ends it: such
     code is never started.
     """
-    findings = check(code) or _unknown_tools(code, tools)
+    findings = check(code) or _unknown_tools(code, tools) or _quotation(code, texts or {})
     if findings:
         return Proof(findings)
     called = tools_of(code)
@@ -77,6 +81,14 @@ def runs_of(trial: Trial) -> tuple[dict[str, Any], ...]:
 def still_valid(record: Mapping[str, Any], code: bytes, versions: Mapping[str, str]) -> bool:
     """Say whether a node's proof was made of this very program by this very judge, runtime and manifests."""
     return bool(record["sha256"] == source_hash(code)) and record["proof"].get("versions") == proof_versions(versions)
+
+
+def _quotation(code: bytes, texts: Mapping[str, str]) -> tuple[Finding, ...]:
+    """A program is kept, copied and shown to models as an example: what one customer wrote has no place in it."""
+    if not quotes(code.decode("utf-8", "replace"), texts):
+        return ()
+    return (Finding("quotes-the-task", 0, "The program repeats a piece of the task's text.",
+                    "Write none of the task's words into the program: it reads them from its input."),)  # fmt: skip
 
 
 def _unknown_tools(code: bytes, tools: frozenset[str]) -> tuple[Finding, ...]:

@@ -55,4 +55,7 @@ async def _answer(body: Mapping[str, Any], queue: Changeable) -> dict[str, Any]:
     except CodeEvolverError as error:
         return {"success": False, "error": error.describe()}
     except (ValueError, TypeError) as error:
-        return {"success": False, "error": InputError(f"The request is malformed: {error}", "Send it again.").describe()}
+        return {
+            "success": False,
+            "error": InputError(f"The request is malformed: {error}", "Send it again.").describe(),
+        }

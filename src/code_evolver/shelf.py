@@ -126,7 +126,10 @@ class NodeShelf:
         if found is None or not self._intact(found.name, found.sha256):
             return None
         # A copy of unknown origin counts as a model's: that is the stricter reading.
-        generator = self._nodes.record(found.name)["generator"]
+        try:
+            generator = self._nodes.record(found.name)["generator"]
+        except StoreError:  # damaged since: passed over as well
+            return None
         origin = generator.get("origin") if generator.get("kind") == "copy" else generator.get("kind")
         return Program(found.name, self._nodes.code(found.name), str(origin or "model"))
 
@@ -148,7 +151,7 @@ class NodeShelf:
     def _prove(self, task: Task, row: TaskType | None, code: bytes, planned: tuple[str, ...] | None) -> Proof:
         return prove(
             self._trials, code, row, node_input(task), tools=self._tools, planned=planned, versions=self._versions,
-            task_type=task.type,
+            task_type=task.type, texts=task.fields if planned is not None else None,
         )  # fmt: skip
 
     def _standing(self, task: Task, code: bytes) -> Proof | None:

@@ -277,9 +277,7 @@ class Worker:
             return
         seconds = ending.seconds * (2**lease.failures if ending.failure else 1)
         self._emit("task_retrying", task_id=lease.task.id, seconds=round(seconds, 1), reason=ending.reason)
-        await patiently(
-            lambda: self._queue.postpone(lease, seconds, ending.reason, failure=ending.failure), self._emit
-        )
+        await patiently(lambda: self._queue.postpone(lease, seconds, ending.reason, failure=ending.failure), self._emit)
 
     def _add(self, end: End) -> None:
         if not self._ends:
@@ -304,7 +302,8 @@ class Worker:
 
     def _tell(self, end: End, fields: Mapping[str, Any]) -> None:
         if end.outcome == "failed":
-            self._emit("task_dead_lettered", **fields, reason=end.reason, code=end.code, drafts=len(end.drafts))
+            cost = dict(end.usage)
+            self._emit("task_dead_lettered", **fields, reason=end.reason, code=end.code, drafts=len(end.drafts), **cost)
         else:
             self._emit("task_completed", **fields, outcome=end.outcome, node_id=end.node, **dict(end.usage))
 

@@ -26,13 +26,17 @@ from tests.llm_server import llama, unavailable
 COUNT = int(os.environ.get("CODE_EVOLVER_GARBAGE", "20"))
 SECONDS = 90 if COUNT <= 20 else COUNT * 10
 PROGRAM = {"type": "object", "properties": {"workflow_code": {"type": "string", "minLength": 1}}, "required": ["workflow_code"]}
+FREE = {"temperature": 1.5, "logit_bias": [[2, 1.5]], "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+"""Token 2 is the end of the text; the server's usual cuts would keep it from being chosen."""
+SHORT = {"temperature": 0.6}
 SYLLABLES = ["".join(pair) for pair in itertools.product("bdfgklmnprstvz", "aeiou")]
 
 
 class Between(BaseHTTPRequestHandler):
-    """Passes questions on; what comes back for a program is left, fenced, or asked for as JSON, in turn."""
+    """Passes questions on, so asked that the random model comes to an end by itself; what comes back for a program is left, fenced, or asked for as JSON, in turn."""
 
     protocol_version = "HTTP/1.1"
+    server: "BetweenServer"
     turns = itertools.count()
 
     def log_message(self, format, *args):  # noqa: A002 - the base class names it so
@@ -47,7 +51,7 @@ class Between(BaseHTTPRequestHandler):
         way = next(self.turns) % 3 if is_program else 0
         if way == 2:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "p", "schema": PROGRAM}}
-        answer = httpx.post(f"{self.server.target}{self.path}", json=body, timeout=120)
+        answer = httpx.post(f"{self.server.target}{self.path}", json={**body, **(SHORT if "response_format" in body else FREE)}, timeout=120)
         value = answer.json()
         if way == 1 and answer.status_code == 200:
             message = value["choices"][0]["message"]
@@ -85,11 +89,10 @@ def garbage_server():
 
 
 def prepare(folder, url):
-    """A workspace with a router of its own: hot enough that the random model comes to an end by itself, and without the rules,
-    which it would take seconds to read byte by byte."""
+    """A workspace with a router of its own: without the rules, which the model would take seconds to read byte by byte."""
     shipped = (ROOT / "tools" / "llm" / "task_to_workflow_router.yaml").read_text(encoding="utf-8")
     router = yaml.safe_load(shipped)
-    router["llm"] |= {"temperature": 1.5, "max_tokens": 600, "prompt_template": "{task}\n\n{findings}\n\n{instructions}"}
+    router["llm"] |= {"max_tokens": 600, "prompt_template": "{task}\n\n{findings}\n\n{instructions}"}
     (folder / "tools" / "llm").mkdir(parents=True)
     (folder / "tools" / "llm" / "task_to_workflow_router.yaml").write_text(yaml.safe_dump(router), encoding="utf-8")
     section = {"backends": {"wild": {"type": "openai", "base_url": url}}, "tiers": {"general": "wild/tiny-random"}}

@@ -4,7 +4,6 @@ Real road: demo hub → connector → nodes, with the composer, with a model ser
 """
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -100,8 +99,9 @@ def look_at_workspace(place: Path, tools: set[str]) -> list[str]:
         wrong.append("config.yaml was changed")
     wrong += [f"left behind: {path}" for folder in ("marks", "home") for path in (place / folder).rglob("*")]
     wrong += [f"beside the workspace: {path}" for path in place.iterdir() if path.name not in {"ws", "marks", "home"}]
-    for folder in sorted((ws / "nodes").iterdir()):
-        wrong += [f"{folder.name}: {what}" for what in look_at_node(folder, tools)]
+    wrong += [
+        f"{folder.name}: {what}" for folder in sorted((ws / "nodes").iterdir()) for what in look_at_node(folder, tools)
+    ]
     shown = (ws / "registry.json").read_text(encoding="utf-8")
     if SECRET in shown or UNSAFE.search(shown):
         wrong.append("registry.json holds a customer's words or a control character")
@@ -168,10 +168,8 @@ def look_at_events(door: Door) -> list[str]:
     text = "\n".join(door.lines)
     found = UNSAFE.search(text)
     wrong = [f"an event holds {found.group()!r}"] if found else []
-    for event in door.events:
-        if event["event"] == "connected" and "evil" in json.dumps(event):
-            wrong.append("the hub was changed")
-    return wrong
+    changed = any("evil" in json.dumps(event) for event in door.named("connected"))
+    return [*wrong, "the hub was changed"] if changed else wrong
 
 
 def batch() -> list[dict[str, Any]]:
@@ -321,7 +319,7 @@ def test_a_readme_written_for_an_evil_title_obeys_none_of_it(place):
     (folder,) = (place / "ws" / "nodes").iterdir()
     record = json.loads((folder / "node.json").read_bytes())
     wrong = []
-    for text in TEXTS.values():
+    for text in (TEXTS[key] for key in sorted(LIVELY)):
         changed = {
             **record,
             "title": text,
@@ -335,6 +333,6 @@ def test_a_readme_written_for_an_evil_title_obeys_none_of_it(place):
         assert code == 0, (printed, err)
         readme = (folder / "README.md").read_text(encoding="utf-8")
         wrong += look_at_readme(readme) + [f"{found.group()!r}" for found in [UNSAFE.search(readme)] if found]
-        assert os.listdir(folder.parent) == [folder.name]
+        assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert not wrong, "\n".join(wrong)
     assert door.process.returncode == 0

@@ -137,7 +137,9 @@ def full_queue(tmp_path_factory):
 
 def die_at(step, workspace, *more):
     command = [sys.executable, str(ROOT / "tests" / "kill_at_step.py"), step, str(workspace), *more]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), timeout=LIMIT, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), timeout=LIMIT, check=False
+    )
     assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr[-2000:])
 
 
@@ -175,7 +177,9 @@ def test_a_kill_while_reporting_reports_again(step, tmp_path):
         door = connector({"hub_url": server.url, "workspace": str(tmp_path), "report_method": "TaskFinished"})
 
         def told():
-            return {call["arguments"][0]["taskId"] for call in server.get("received") if call["method"] == "TaskFinished"}
+            return {
+                call["arguments"][0]["taskId"] for call in server.get("received") if call["method"] == "TaskFinished"
+            }
 
         try:
             until(lambda: told() == {"k-0", "k-3", "k-6"}, "every task's report")

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -49,7 +49,10 @@ async def work_off(parts, tasks, worker=None):
         await parts.queue.put(tasks[start : start + 1000], [])
     feed = asyncio.Queue(64)
     wake = asyncio.Event()
-    jobs = [asyncio.ensure_future(feed_leases(parts.queue, feed, wake)), asyncio.ensure_future((worker or parts.worker).run(feed))]
+    jobs = [
+        asyncio.ensure_future(feed_leases(parts.queue, feed, wake)),
+        asyncio.ensure_future((worker or parts.worker).run(feed)),
+    ]
     async with asyncio.timeout(LIMIT):
         while (await parts.queue.counts()).pending:
             done, _ = await asyncio.wait(jobs, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
@@ -62,7 +65,10 @@ async def work_off(parts, tasks, worker=None):
 
 
 def records(folder):
-    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in (folder / "nodes").glob("*/node.json")}
+    return {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in (folder / "nodes").glob("*/node.json")
+    }
 
 
 # ── reuse ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -96,7 +102,10 @@ def test_a_proof_is_extended_where_it_does_not_cover_a_task_and_keeps_what_it_co
         async with workshop(tmp_path) as parts:
             real = parts.trials.run
             parts.trials.run = lambda *a, **k: runs.append(a[0]) or real(*a, **k)  # counts, and does the real thing
-            covered = [task(1, languages=("fr",)), task(2, languages=("fr", "de", "it"), content="Another text. " * 100)]
+            covered = [
+                task(1, languages=("fr",)),
+                task(2, languages=("fr", "de", "it"), content="Another text. " * 100),
+            ]
             await work_off(parts, covered)
             assert len(runs) == 1
             seven = ("fr", "de", "it", "es", "pt", "nl", "pl")
@@ -134,7 +143,9 @@ class Learner:
 
     @property
     def spent(self):
-        return Account(calls=self.calls, tokens_in=100 * self.calls, tokens_out=10 * self.calls, seconds=0.5 * self.calls)
+        return Account(
+            calls=self.calls, tokens_in=100 * self.calls, tokens_out=10 * self.calls, seconds=0.5 * self.calls
+        )
 
     def tiers_above(self, _tier):
         return ()
@@ -148,7 +159,9 @@ class Learner:
     async def ask(self, ask):
         self.calls += 1
         if ask.purpose == "plan":
-            return self._say(json.dumps({"title": "Summarize a report", "description": "Summarizes.", "tools": ["summarizer"]}))
+            return self._say(
+                json.dumps({"title": "Summarize a report", "description": "Summarizes.", "tools": ["summarizer"]})
+            )
         if ask.purpose == "code":
             self.flaws = list(FLAWS)
             if self.copies_examples and "# Proven programs" in ask.user:
@@ -195,7 +208,9 @@ def repairs_of(folder, *, copies_examples=False, lessons=True, examples=True):
 
 @pytest.mark.parametrize("how", ["lessons", "examples", "neither"])
 def test_repairs_a_task_fall_with_examples_and_with_lessons_and_only_then(tmp_path, how):
-    found = repairs_of(tmp_path, copies_examples=how == "examples", examples=how == "examples", lessons=how == "lessons")
+    found = repairs_of(
+        tmp_path, copies_examples=how == "examples", examples=how == "examples", lessons=how == "lessons"
+    )
     assert found == ([2, 2, 2, 2] if how == "neither" else [2, 0, 0, 0])
 
 
@@ -217,7 +232,11 @@ def test_a_bad_node_is_made_anew_once_and_stays_until_then(tmp_path, capsys):
     assert (counts.generated, counts.reused) == (1, 2)
     assert list(records(tmp_path)) == [first]
     # A program that is another one becomes the next version; the predecessor stays.
-    other = compose(known("summarize"), translations=False, fields=("content",)).decode().replace("do the work", "do that work")
+    other = (
+        compose(known("summarize"), translations=False, fields=("content",))
+        .decode()
+        .replace("do the work", "do that work")
+    )
 
     class Writer(Learner):
         async def ask(self, ask):
@@ -280,7 +299,15 @@ def test_a_training_set_has_each_program_once_with_its_repairs_and_nothing_of_a_
     lines = out.read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1
     row = json.loads(lines[0])
-    assert [message["role"] for message in row["messages"]] == ["system", "user", "assistant", "user", "assistant", "user", "assistant"]
+    assert [message["role"] for message in row["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+    ]
     assert "import os" in row["messages"][2]["content"]
     assert row["messages"][-1]["content"] == f"```python\n{GOOD.rstrip()}\n```"
     assert row["provenance"]["generator"]["model"] == "learner"
@@ -300,7 +327,7 @@ def test_stats_add_up_and_are_drawn(tmp_path, capsys):
     assert found["total"]["repairs"] == 8
     assert found["total"]["calls"] == sum(row["calls"] for row in found["days"]) == 16
     assert found["total"]["tokens_in"] == 1600
-    ElementTree.fromstring(svg.read_text(encoding="utf-8"))
+    ET.fromstring(svg.read_text(encoding="utf-8"))
     assert stats.main(["--workspace", str(tmp_path)]) == 0
     assert "summarize" in capsys.readouterr().out
 
@@ -328,8 +355,10 @@ def test_a_recording_replayed_gives_the_same_nodes_and_names_one_that_drifted(tm
     assert replay.main([str(recording), "--workspace", str(tmp_path / "third"), "--compare", str(first), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["drift"]["same"]) == 3
     registry = json.loads((first / "registry.json").read_text(encoding="utf-8"))
-    name = sorted(registry["nodes"])[0]
+    name = min(registry["nodes"])
     registry["nodes"][name]["sha256"] = "0" * 64
     (first / "registry.json").write_text(json.dumps(registry), encoding="utf-8")
-    assert replay.main([str(recording), "--workspace", str(tmp_path / "fourth"), "--compare", str(first), "--json"]) == 1
+    assert (
+        replay.main([str(recording), "--workspace", str(tmp_path / "fourth"), "--compare", str(first), "--json"]) == 1
+    )
     assert json.loads(capsys.readouterr().out)["drift"]["drifted"] == [name]

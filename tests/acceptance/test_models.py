@@ -157,9 +157,10 @@ def test_garbage_ends_composed_or_in_a_dead_letter_with_every_draft_prompt_and_a
     with model_server(prose, fenced("x = 1"), fenced("import socket")) as models:
         configure(tmp_path, models.url)
         with working(tmp_path, [task("b", "classify")]) as door:
-            door.wait_event("task_dead_lettered")
+            (ended,) = door.wait_event("task_dead_lettered")
             code, result = stop(door)
         assert (code, result["tasks_failed"]) == (7, 1)
+        assert (ended["llm_calls"], ended["drafts"], ended["repairs"]) == (4, 3, 3)
         with working(tmp_path, [task("a")]) as door:
             door.wait_event("task_completed")
             code, _ = stop(door)
@@ -194,6 +195,7 @@ def test_a_wrong_key_is_named_and_never_shown(tmp_path):
     assert record(tmp_path, "classify_harbour")["generator"]["kind"] == "model"
 
 
+@pytest.mark.slow
 def test_tasks_wait_for_a_server_that_is_down_and_no_attempt_is_burnt(tmp_path):
     port = free_port()
     configure(tmp_path, f"http://127.0.0.1:{port}/v1")
@@ -219,6 +221,7 @@ def test_a_known_type_is_composed_when_the_patience_ends_and_an_unknown_one_wait
     assert (code, result["tasks_pending"], result["tasks_failed"]) == (0, 1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [half, silence], ids=["in the middle of its answer", "before its answer"])
 def test_a_server_killed_at_work_is_waited_for(way, tmp_path):
     with model_server() as first:

@@ -50,7 +50,7 @@ def test_a_stopped_run_says_what_stopped_it():
 
 WRONG = {
     "empty": "", "spaces": "  \n\t", "no program": "hello there", "not Python": "function() { return 1 }", "half": "def main(:",
-    "null": "x\x00y", "lone surrogate": "x = '\ud800'", "other encoding": "# -*- coding: utf-16 -*-\n" + GOOD, "deep": "(" * 50_000 + ")" * 50_000,
+    "null": "x\x00y", "other encoding": "# -*- coding: utf-16 -*-\n" + GOOD, "deep": "(" * 50_000 + ")" * 50_000,
     "huge": GOOD + "# " + "x" * 5_000_000, "many lines": "x = 1\n" * 200_000, "long name": "a" * 300_000 + " = 1", "lone CR": GOOD.replace("\n", "\r"),
     "two programs": GOOD + GOOD, "power": "x = " + "9**" * 2000 + "9",
 }  # fmt: skip
@@ -73,6 +73,14 @@ def test_an_attack_is_refused_with_findings_and_leaves_nothing(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_program_that_repeats_the_tasks_words_is_refused():
+    words = "Zanzibar-Quill wrote this to us in confidence, and so it stays."
+    program = attacks("/tmp")["customer_text"].replace("@@CUSTOMER@@", f"For the letter: {words}")
+    found = ask(program, task={**TASK, "content": f"Dear all, {words} Yours.", "translationLanguages": []})
+    assert [finding["rule"] for finding in found["findings"]] == ["quotes-the-task"]
+    assert ask(program, task={**TASK, "translationLanguages": []})["accepted"] is True
+
+
 def test_a_type_that_nobody_knows_is_checked_as_far_as_it_goes():
     program = attacks("/tmp")["honest_other"]
     assert ask(program, task_type="classify")["accepted"] is True
@@ -81,6 +89,7 @@ def test_a_type_that_nobody_knows_is_checked_as_far_as_it_goes():
 
 BAD = [
     {},
+    {"code": "x = '\ud800'"},
     {"code": 5},
     {"code": GOOD, "task": []},
     {"code": GOOD, "task": "x"},
@@ -175,7 +184,7 @@ PROSE = "This program reads a text and gives a summary of it."
 )
 def test_a_models_prose_is_quoted_escaped_and_marked(said, shown, workspace):
     with evil_model({}) as model:
-        model.answer = lambda _body: said  # type: ignore[method-assign]
+        model.answer = lambda body: said  # type: ignore[method-assign]
         status, printed, err = write(
             {"node": NODE}, cwd=workspace, CODE_EVOLVER_LLM="auto", CODE_EVOLVER_LLM_URL=model.url
         )

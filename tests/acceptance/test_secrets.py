@@ -1,7 +1,6 @@
 """Canaries in every place where a secret can come from; then everything that can be read is searched for them."""
 
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -46,9 +45,9 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.003):
-            for folder in os.listdir("/proc"):
-                if folder.isdecimal():
-                    self._take(folder)
+            for folder in Path("/proc").iterdir():
+                if folder.name.isdecimal():
+                    self._take(folder.name)
 
     def _take(self, pid: str) -> None:
         try:
@@ -59,7 +58,7 @@ class Watch:
         except OSError:
             return  # it has ended, or is shut in and not ours to look at
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -107,7 +106,7 @@ def look_afterwards(canary: Any, workspace: Path, env: dict[str, str]) -> list[s
     return wrong
 
 
-def tasks() -> list[dict[str, Any]]:
+def tasks() -> list[Any]:
     known = {
         "taskName": "Summarize harbour report",
         "llmTaskType": "summarize",
@@ -117,7 +116,7 @@ def tasks() -> list[dict[str, Any]]:
         {"id": "k", **known},
         {"id": "u", "taskName": "Classify mail", "llmTaskType": "classify", "content": "[[obey:import_os]]"},
         17,
-    ]  # type: ignore[list-item]
+    ]
 
 
 def secret_environment(canary: Any, **more: str) -> dict[str, str]:
@@ -212,7 +211,7 @@ class _Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815 - the name is http.server's
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -261,7 +260,7 @@ def test_a_model_server_that_says_the_key_back_is_not_repeated(tmp_path, canary)
     assert not wrong, "\n".join(wrong)
 
 
-ADDRESSES = {
+ADDRESSES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "hub with a user": ({"hub_url": "http://user:@@@127.0.0.1:9/hub"}, {}),
     "hub with a query": ({"hub_url": "http://127.0.0.1:9/hub?access_token=@@"}, {}),
     "hub in the environment": ({}, {"CODE_EVOLVER_HUB_URL": "ftp://user:@@@host/hub"}),

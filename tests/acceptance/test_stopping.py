@@ -134,8 +134,9 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=subprocess.PIPE, stderr=slave, env=env, start_new_session=True, preexec_fn=own
-        )
+            command, stdin=slave, stdout=subprocess.PIPE, stderr=slave, env=env, start_new_session=True,
+            preexec_fn=own,  # noqa: PLW1509 - one system call, and only the child can make the terminal its own
+        )  # fmt: skip
         os.close(slave)
         self.shown = b""
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -171,7 +172,17 @@ class Terminal:
 
 @contextlib.contextmanager
 def on_a_terminal(server_url, workspace, *more, env=None):
-    command = [*LAUNCHER, "--hub-url", server_url, "--workspace", str(workspace), "--json", "--log-format", "json", *more]
+    command = [
+        *LAUNCHER,
+        "--hub-url",
+        server_url,
+        "--workspace",
+        str(workspace),
+        "--json",
+        "--log-format",
+        "json",
+        *more,
+    ]
     terminal = Terminal(command, env or environment(CODE_EVOLVER_LLM="off"))
     try:
         yield terminal
@@ -204,7 +215,11 @@ def test_one_control_c_in_a_terminal_drains(tmp_path):
 
 
 def test_two_control_c_in_a_terminal_end_a_busy_run_within_a_second(tmp_path):
-    with silent_model() as (model, env), hub("demo") as server, on_a_terminal(server.url, tmp_path, env=env) as terminal:
+    with (
+        silent_model() as (model, env),
+        hub("demo") as server,
+        on_a_terminal(server.url, tmp_path, env=env) as terminal,
+    ):
         busy(server, terminal, model)
         terminal.press(CTRL_C)
         until(lambda: b'"shutdown_requested"' in terminal.shown, "the first to arrive")
@@ -222,7 +237,9 @@ def test_two_control_c_end_a_run_whose_trial_never_ends(tmp_path):
     with hub("demo") as server, on_a_terminal(server.url, tmp_path) as terminal:
         server.wait_for_client()
         server.post("send", [task(number) for number in range(18)], method="TaskHub")
-        until(lambda: b'"processing_task"' in terminal.shown, "work to begin")  # a proof is under way nearly all the time
+        until(
+            lambda: b'"processing_task"' in terminal.shown, "work to begin"
+        )  # a proof is under way nearly all the time
         with timed(LOADED):
             terminal.press(CTRL_C)
             terminal.press(CTRL_C)
@@ -407,7 +424,9 @@ def test_a_stop_while_a_required_model_is_waited_for_ends_at_once(tmp_path):
     server = Silent()
     try:
         env = environment(CODE_EVOLVER_LLM_URL=f"{server.url}/v1", CODE_EVOLVER_LLM_MODEL="slow")
-        door = connector({"hub_url": f"http://127.0.0.1:{free_port()}/x", "workspace": str(tmp_path), "llm": "required"}, env=env)
+        door = connector(
+            {"hub_url": f"http://127.0.0.1:{free_port()}/x", "workspace": str(tmp_path), "llm": "required"}, env=env
+        )
         try:
             door.wait_event("starting")
             with timed(LOADED):
@@ -447,7 +466,12 @@ def test_a_call_that_wants_a_result_is_refused_while_draining(tmp_path):
             door.signal(signal.SIGTERM)
             door.wait_event("shutdown_requested")
             answer = subprocess.run(
-                [sys.executable, "-c", _ASK, server.base], input=json.dumps(task(9)), capture_output=True, text=True, timeout=LIMIT, check=False
+                [sys.executable, "-c", _ASK, server.base],
+                input=json.dumps(task(9)),
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                check=False,
             )
             code, result = door.end()
         finally:
@@ -490,7 +514,9 @@ def test_a_killed_connector_s_lock_does_not_block_the_next_start(tmp_path):
         door.kill()
         assert json.loads((tmp_path / ".code_evolver" / "owner.json").read_text(encoding="utf-8"))["pid"] == pid
         assert status(tmp_path)["running"] is False
-        settings = json.dumps({"hub_url": server.url, "workspace": str(tmp_path), "duration_seconds": 0.5, "llm": "off"})
+        settings = json.dumps(
+            {"hub_url": server.url, "workspace": str(tmp_path), "duration_seconds": 0.5, "llm": "off"}
+        )
         code, result, _ = run(CONNECTOR, settings.encode())
     assert code == 0, result
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from code_evolver.core.compose import compose
+from code_evolver.core.task_types import known
 from tests.acceptance_kit import (
     CONNECTOR,
     HUBS,
@@ -72,12 +74,17 @@ def _end(process):
 def test_a_reader_of_the_launcher_that_stands_still_holds_up_neither_work_nor_the_end(tmp_path):
     with hub("demo") as server:
         command = [*LAUNCHER, "--hub-url", server.url, "--workspace", str(tmp_path / "w"), "--log-format", "json"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(CODE_EVOLVER_LLM="off"))
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(CODE_EVOLVER_LLM="off")
+        )
         try:
             server.wait_for_client()
-            many = [task(number, "harbour") for number in range(3000)]  # their events are more than three pipes hold
+            many = [task(number, "harbour") for number in range(600)]  # their events are more than its pipe holds
             server.post("send", many, method="TaskHub")
-            until(lambda: status(tmp_path / "w")["pending"] == 0 and status(tmp_path / "w")["received"] == 3000, "all to end")
+            until(
+                lambda: status(tmp_path / "w")["pending"] == 0 and status(tmp_path / "w")["received"] == 600,
+                "all to end",
+            )
             process.send_signal(signal.SIGINT)
             process.send_signal(signal.SIGTERM)
             code = process.wait(10)  # nobody has read a line
@@ -106,7 +113,9 @@ def test_a_closed_stdout_and_stdin_stop_nothing(tmp_path):
 def small_disk(folder, size):
     """A file system of its own."""
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip(f"no file system of its own can be mounted here: {made.stderr.decode().strip()}")
     try:
@@ -162,9 +171,15 @@ def test_a_disk_that_fills_while_nodes_are_made_makes_no_second_node(tmp_path):
             server.post("outbox", [task(number) for number in range(24)], method="TaskHub")
             door.wait_event("task_completed", 2)
             fill(disk / "ballast")
-            until(lambda: door.named("task_retrying") or door.named("notice") or status(workspace)["pending"] == 0, "the full disk to be felt")
+            until(
+                lambda: door.named("task_retrying") or door.named("notice") or status(workspace)["pending"] == 0,
+                "the full disk to be felt",
+            )
             (disk / "ballast").unlink()
-            until(lambda: server.get("outbox")["pending"] == 0 and status(workspace)["pending"] == 0, "everything to be done")
+            until(
+                lambda: server.get("outbox")["pending"] == 0 and status(workspace)["pending"] == 0,
+                "everything to be done",
+            )
             door.signal(signal.SIGTERM)
             code, result = door.end()
         finally:
@@ -186,9 +201,9 @@ def test_a_disk_that_may_only_be_read_is_told_at_the_start(tmp_path):
 
 
 def test_a_program_that_takes_all_memory_is_judged_and_kills_nobody_else():
-    code = 'data = []\nwhile True:\n    data.append("x" * 10_000_000)\n'
-    program = Path(__file__).resolve().parents[2] / "nodes" / "summarize_blog_post" / "main.py"
-    text = program.read_text(encoding="utf-8").replace("def main():\n", f"def main():\n    {code.replace(chr(10), chr(10) + '    ')}\n", 1)
+    honest = compose(known("summarize"), translations=False, fields=("content",)).decode("utf-8")
+    start = honest.index("    ", honest.index("def main("))  # its first line
+    text = f"{honest[:start]}    data = []\n    while True:\n        data.append('x' * 10_000_000)\n{honest[start:]}"
     exit_code, printed, _ = run(VERIFY, json.dumps({"code": text, "task_type": "summarize"}).encode())
     assert exit_code == 0, printed
     assert printed["accepted"] is False
@@ -238,7 +253,14 @@ def test_a_hub_without_the_report_method_costs_reports_only(tmp_path):
 def test_reports_are_sent_again_after_a_reconnect_until_they_are_answered(kind, tmp_path):
     port = free_port()
     with hub(kind, port=port) as server:
-        door = connector({"hub_url": server.url, "workspace": str(tmp_path), "report_method": "TaskFinished", "max_reconnect_attempts": 0})
+        door = connector(
+            {
+                "hub_url": server.url,
+                "workspace": str(tmp_path),
+                "report_method": "TaskFinished",
+                "max_reconnect_attempts": 0,
+            }
+        )
         try:
             door.wait_event("connected")
             server.post("send", [task(number) for number in range(4)], method="TaskHub")
@@ -248,7 +270,11 @@ def test_reports_are_sent_again_after_a_reconnect_until_they_are_answered(kind, 
             with hub(kind, port=port) as again:
 
                 def told():
-                    return {call["arguments"][0]["taskId"] for call in again.get("received") if call["method"] == "TaskFinished"}
+                    return {
+                        call["arguments"][0]["taskId"]
+                        for call in again.get("received")
+                        if call["method"] == "TaskFinished"
+                    }
 
                 until(lambda: "k-3" in told(), "the report of the last task")
                 door.signal(signal.SIGTERM)

@@ -8,11 +8,28 @@ from hypothesis import strategies as st
 from code_evolver.core.schema_fit import plainly_valid
 
 values = st.sampled_from(
-    ["object", "string", "nothing", ["string", "null"], [], [1], {}, {"a": {"type": "string"}}, {"a": 1}, True, 1, 0.5, None, "[", "a+"]
+    [
+        "object",
+        "string",
+        "nothing",
+        ["string", "null"],
+        [],
+        [1],
+        {},
+        {"a": {"type": "string"}},
+        {"a": 1},
+        True,
+        1,
+        0.5,
+        None,
+        "[",
+        "a+",
+    ]
 )
 keys = st.sampled_from(
-    "type properties items required enum anyOf additionalProperties pattern format minLength maximum exclusiveMinimum default $ref not".split()
-)
+    ["type", "properties", "items", "required", "enum", "anyOf", "additionalProperties", "pattern", "format", "minLength", "maximum",
+     "exclusiveMinimum", "default", "$ref", "not"]
+)  # fmt: skip
 schemas = st.dictionaries(keys, values, max_size=4)
 
 
@@ -26,7 +43,10 @@ def test_a_schema_that_looks_valid_compiles(schema):
 @pytest.mark.parametrize(
     ("schema", "plain"),
     [
-        ({"type": "object", "properties": {"a": {"type": ["string", "null"], "maxLength": 3}}, "required": ["a"]}, True),
+        (
+            {"type": "object", "properties": {"a": {"type": ["string", "null"], "maxLength": 3}}, "required": ["a"]},
+            True,
+        ),
         ({"type": "text"}, False),
         ({"properties": {"a": {"pattern": "["}}}, False),
         ({"$ref": "http://elsewhere/"}, False),

@@ -1,7 +1,7 @@
 """What stats show: sums that add up, rates, what reuse saved, and a plot that is well-formed."""
 
 from dataclasses import dataclass
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from code_evolver.core.usage_report import cells, date, plot, rows, saved, saved_line, totals
 
@@ -55,14 +55,17 @@ def test_days_count_from_1970():
 def test_what_reuse_saved_goes_by_what_generating_cost():
     found = saved(fresh=4, without=96, calls=8, tokens=4000, seconds=20.0)
     assert found == {"tasks": 96, "of": 100, "calls": 192, "tokens": 96000, "seconds": 480.0}
-    assert saved_line(found) == "96 of 100 tasks needed no new program: about 192 model calls, 96,000 tokens and 480 s saved"
+    assert (
+        saved_line(found)
+        == "96 of 100 tasks needed no new program: about 192 model calls, 96,000 tokens and 480 s saved"
+    )
     assert saved_line(saved(fresh=1, without=2, calls=0, tokens=0, seconds=0)) == "2 of 3 tasks needed no new program"
     assert saved_line(saved(fresh=0, without=0, calls=0, tokens=0, seconds=0)) == ""
     assert saved_line({}) == ""
 
 
 def test_the_plot_has_a_bar_an_outcome_and_a_line():
-    drawn = ElementTree.fromstring(plot(rows(DAYS)))
+    drawn = ET.fromstring(plot(rows(DAYS)))
     ns = "{http://www.w3.org/2000/svg}"
     titles = [one.text for one in drawn.iter(f"{ns}title")]
     assert titles == ["reused: 6", "generated: 2", "reused: 3", "failed: 1"]
@@ -72,9 +75,9 @@ def test_the_plot_has_a_bar_an_outcome_and_a_line():
 
 
 def test_a_plot_of_nothing_or_of_hostile_text_is_well_formed():
-    assert ElementTree.fromstring(plot([])) is not None
+    assert ET.fromstring(plot([])) is not None
     assert "polyline" not in plot([])
     many = [Day(day, "<script>", "reused", 1) for day in range(1000)]
     drawn = plot(rows(many))
     assert drawn.count("<title>") == 60
-    ElementTree.fromstring(drawn)
+    ET.fromstring(drawn)

@@ -115,7 +115,9 @@ def test_copies_of_a_bad_program_serve_no_new_subject(index):
 def test_nodes_are_near_by_words_by_type_and_never_as_copies(index):
     copy = {**record("summarize_blog_post_2"), "generator": {"kind": "copy"}}
     index.register([record("summarize_blog_post"), record("translate_menu"), copy])
-    index.register([{**record(f"generate_{number}", program="generate:prompt"), "task_type": "generate"} for number in range(40)])
+    index.register(
+        [{**record(f"generate_{number}", program="generate:prompt"), "task_type": "generate"} for number in range(40)]
+    )
     found = {one.name for one in index.near("generate", ["menu"])}
     assert "translate_menu" in found
     assert "summarize_blog_post" not in found

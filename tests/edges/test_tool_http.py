@@ -66,6 +66,13 @@ def test_what_a_server_refuses_is_told_in_its_words(manner, target, words):
     assert len(server.seen) <= 2
 
 
+def test_a_key_that_the_server_says_back_is_not_repeated():
+    with translator("echo") as server, pytest.raises(ToolError) as caught:
+        ask(server.url, api_key="k-secret-17")
+    assert "is no valid key" in caught.value.message
+    assert "k-secret-17" not in caught.value.message + caught.value.hint
+
+
 def test_a_redirect_is_not_followed():
     with translator("redirect") as server, pytest.raises(ToolError):
         ask(server.url)

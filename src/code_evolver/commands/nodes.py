@@ -81,7 +81,9 @@ def _show(workspace: Workspace, parsed: Any) -> Printed:
         f"{json.dumps(record, ensure_ascii=False, indent=2)}\n\nmain.py is {'as proven' if unchanged else 'NOT what was proven'}.\n"
         f"Failures in use: {failed}\n"
     )
-    return {"node": record, "unchanged": unchanged, "failures": failed}, "\n".join(escape(line) for line in text.split("\n"))
+    return {"node": record, "unchanged": unchanged, "failures": failed}, "\n".join(
+        escape(line) for line in text.split("\n")
+    )
 
 
 def _verify(workspace: Workspace, parsed: Any) -> Printed:

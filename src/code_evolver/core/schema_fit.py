@@ -63,12 +63,16 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
+def _is_type(value: Any) -> bool:
+    names = [value] if isinstance(value, str) else value
+    return _list_of(_is_text)(names) and _TYPES.issuperset(names)
+
+
 _PLAIN: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("description", "title", "default", "examples", "secret"), _any_value),
     "format": _any_value,  # not checked, see above
     "pattern": _compiles,
-    "type": lambda value: _list_of(_is_text)([value] if isinstance(value, str) else value) and _TYPES.issuperset(
-        [value] if isinstance(value, str) else value),  # fmt: skip
+    "type": _is_type,
     "properties": lambda value: isinstance(value, dict) and all(map(plainly_valid, value.values())),
     "items": plainly_valid,
     "required": _list_of(_is_text),

@@ -18,9 +18,10 @@ __all__ = [
 HIDDEN = "***"
 OTHER_VARIABLES = (
     "CODE_EVOLVER_LLM_URL", "CODE_EVOLVER_LLM_TYPE", "CODE_EVOLVER_LLM_MODEL", "CODE_EVOLVER_LLM_API_KEY",
-    "CODE_EVOLVER_NMT_URL", "CODE_EVOLVER_NMT_API_KEY",
+    "CODE_EVOLVER_NMT_URL", "CODE_EVOLVER_NMT_API_KEY", "CODE_EVOLVER_STUB_TOOLS", "CODE_EVOLVER_RUN_CHANGED",
+    "CODE_EVOLVER_COUNT_NODE_FAILURES",
 )  # fmt: skip
-"""Read by the model and the HTTP tool edges."""
+"""Read by the model and the HTTP tool edges, and where a node is started by hand (host.py)."""
 SECTIONS = ("llm", "tools")
 """Parts of config.yaml that hold an object, handed on as they are."""
 _SECRET_HEADERS = ("auth", "cookie", "token", "key", "secret", "password")

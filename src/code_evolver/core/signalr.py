@@ -82,7 +82,9 @@ def read_plain_push(record: bytes, head: bytes) -> tuple[dict[str, Any], bytes] 
 
 def head_of_push(target: str) -> bytes:
     """Give how servers begin the record of a push to `target`."""
-    return b'{"type":1,"target":' + json.dumps(target, ensure_ascii=False).encode("utf-8", "replace") + b',"arguments":['
+    return (
+        b'{"type":1,"target":' + json.dumps(target, ensure_ascii=False).encode("utf-8", "replace") + b',"arguments":['
+    )
 
 
 def handshake_request() -> bytes:

@@ -6,8 +6,8 @@ repairs: edges.queue_sqlite.Day.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 _SUMS = ("tasks", "generated", "reused", "failed", "calls", "tokens_in", "tokens_out", "seconds", "repairs")
 _COLOURS = {"reused": "#2a9d8f", "generated": "#e9a23b", "failed": "#c8453b"}

@@ -36,8 +36,9 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     sample = node_input(task) if task else dict(row.examples[0]) if row else {"content": "A short synthetic text."}
     trials, tools, versions = proof_kit(Path(flag["workspace"]) if flag else None)
     proof = prove(
-        trials, code.encode("utf-8", "surrogatepass"), row, sample, tools=tools, versions=versions, task_type=type_name
-    )
+        trials, code.encode("utf-8", "surrogatepass"), row, sample, tools=tools, versions=versions, task_type=type_name,
+        texts=task.fields if task else None,
+    )  # fmt: skip
     if proof.broken:
         raise NodeError(f"The trial could not be held: {proof.broken}", "Try again; see `code-evolver check`.")
     return {

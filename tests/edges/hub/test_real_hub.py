@@ -23,7 +23,7 @@ def test_tasks_results_calls_and_streams(client):
     async def scene() -> None:
         with real_hub() as hub:
             hub.post("/control/pending", [{"id": "pending"}])
-            calls = {"subscribe": [HubCall("PendingTasks")], "stream": [HubCall("StreamTasks", (2, 1))]}
+            calls: dict[str, Any] = {"subscribe": [HubCall("PendingTasks")], "stream": [HubCall("StreamTasks", (2, 1))]}
             async with listening(hub.url + "/taskhub", client=client, **calls) as heard:
                 await heard.until(lambda heard: len(heard.received) == 3)
                 assert {one.target for one in heard.received} == {"PendingTasks", "StreamTasks"}
@@ -39,7 +39,7 @@ def test_tasks_results_calls_and_streams(client):
 def test_a_mock_data_hub_needs_its_subscription_again_after_an_abort(client):
     async def scene() -> None:
         with real_hub() as hub:
-            settings = {
+            settings: dict[str, Any] = {
                 "hub_name": "LLMTasks",
                 "listen": ["DataUpdate"],
                 "subscribe": [HubCall("SubscribeToContext", ("{hub_name}",))],
