@@ -17,11 +17,11 @@ from code_evolver.core.findings import Finding
 from code_evolver.core.gate import tools_of
 from code_evolver.core.journey import Generated, Program, Proof, Try
 from code_evolver.core.naming import free_name, node_name
-from code_evolver.core.record import make_record, one_line, source_id
+from code_evolver.core.record import make_record, one_line, source_digest, source_id
 from code_evolver.core.registry import source_hash, write_record
 from code_evolver.core.task import Task, node_input
 from code_evolver.core.task_types import TaskType
-from code_evolver.edges.node_index import NodeIndex
+from code_evolver.edges.node_index import Entry, NodeIndex
 from code_evolver.edges.nodes import NodeStore
 from code_evolver.ports import Emit, Known, Trials
 from code_evolver.proof import prove, still_valid
@@ -98,12 +98,19 @@ class NodeShelf:
         if self._owed:
             with self._names:
                 self._register_owed()
-        mine = self._index.of_task(keys[1], source_id(task.id))
+        mine = self._of_task(task, keys[1])
         found = mine or self._index.newest(keys[1])
         if found is None or not self._intact(found.name, found.sha256):
             return None
         is_bad = found.rating == "bad" and found.name not in self._settled
         return Known(found.name, source=mine is not None, covered=covers_task(found.covers, task), bad=is_bad)
+
+    def _of_task(self, task: Task, node_key: str) -> Entry | None:
+        """Find the node that this very task was the source of: its id with other content is another task."""
+        found = self._index.of_task(node_key, source_id(task.id))
+        if found is None or self._nodes.record(found.name).get("source_digest") != source_digest(task):
+            return None
+        return found
 
     def settle(self, name: str) -> None:
         """Go on using a node that people call bad: there was no better program for it; until the next start."""
@@ -193,7 +200,7 @@ class NodeShelf:
         with self._names:
             self._refuse_if_closed()
             self._register_owed()
-            mine = self._index.of_task(keys[1], source_id(task.id))
+            mine = self._of_task(task, keys[1])
             if mine is not None and mine.sha256 == source_hash(made.code):
                 return mine.name, f"nodes/{mine.name}/main.py"
             parent = self._index.newest(keys[1])

@@ -259,3 +259,20 @@ def test_dead_letters_are_listed_shown_retried_and_dropped_while_the_connector_r
     assert code == 7
     assert (result["tasks_received"], result["tasks_resumed"], result["tasks_failed"]) == (1, 1, 2)
     assert adds_up(result)
+
+
+def test_new_content_under_the_id_of_a_nodes_source_reuses_the_node(tmp_path):
+    with hub("demo") as server:
+        door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
+        try:
+            door.wait_event("connected")
+            server.post("send", summarize("a"), method="TaskHub")
+            door.wait_event("task_completed")
+            server.post("send", summarize("a", content="Another text."), method="TaskHub")
+            done = door.wait_event("task_completed", 2)
+            door.signal(signal.SIGTERM)
+            _, result = door.end()
+        finally:
+            door.kill()
+    assert [event["outcome"] for event in done] == ["generated", "reused"]
+    assert result["workflows_generated"] == len(list((tmp_path / "nodes").iterdir())) == 1

@@ -30,7 +30,7 @@ class EventLog:
         limit: int = 200_000,
         clean: Callable[[str], str] = str,
     ) -> None:
-        """Start the writer. `clean` takes secrets out of a line."""
+        """Start the writer. `clean` takes secrets out of the lines of a batch."""
         self._fd = fd
         self._run_id = run_id
         self._clock = clock
@@ -82,7 +82,9 @@ class EventLog:
             name, fields, at = self._waiting.popleft()
             self._seq += 1
             lines.append(self._safe_line(name, fields, at))
-        return "".join(lines).encode("utf-8", "backslashreplace")
+        text = "\n".join(lines) + "\n"
+        # JSON escapes C0 controls already; bidirectional and C1 characters would still reach a terminal.
+        return self._clean(text if text.isascii() else escape(text)).encode("utf-8", "backslashreplace")
 
     def _safe_line(self, name: str, fields: dict[str, Any], at: float) -> str:
         """Give the line; an event that cannot be written (a bug of whoever made it) must not end the writer."""
@@ -93,9 +95,7 @@ class EventLog:
             return self._line("notice", {"message": wrong}, at)
 
     def _line(self, name: str, fields: dict[str, Any], at: float) -> str:
-        text = line(name, fields, at=at, seq=self._seq, run_id=self._run_id)
-        # JSON escapes C0 controls already; bidirectional and C1 characters would still reach a terminal.
-        return self._clean(text if text.isascii() else escape(text)) + "\n"
+        return line(name, fields, at=at, seq=self._seq, run_id=self._run_id)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
