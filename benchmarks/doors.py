@@ -192,7 +192,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             saved(20, folder, env)
         if only in (None, "rest"):
             # The first start of all compiles the sources, which leaves memory behind.
-            subprocess.run([sys.executable, "-c", "import code_evolver.executables.signalr_hub_connector"], env=env, check=True)
+            subprocess.run(
+                [sys.executable, "-c", "import code_evolver.executables.signalr_hub_connector"], env=env, check=True
+            )
             at_rest(folder, env)
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 LAUNCHED = "CODE_EVOLVER_LAUNCHED"
 """Set by the launcher: stdin then holds one line of settings, and stays open; "stop" lines follow, its end means drain."""
@@ -127,7 +128,7 @@ def read_settings_line(fd: int = 0, limit: int = 50_000_000) -> bytes:
     return bytes(found)
 
 
-def leave_at_once(code: int) -> None:
+def leave_at_once(code: int) -> NoReturn:
     """End the process without waiting for threads: what was accepted is on disk."""
     sys.stdout.flush()
     os._exit(code)

@@ -72,7 +72,9 @@ def fenced(code: str) -> Program:
 
 def cuts_the_text(task: dict[str, Any]) -> str:
     """Nearly right: the tool gets only the beginning of the text."""
-    return good(task).replace('r", text)', 'r", text[:40])').replace('r", read_text(task))', 'r", read_text(task)[:40])')
+    return (
+        good(task).replace('r", text)', 'r", text[:40])').replace('r", read_text(task))', 'r", read_text(task)[:40])')
+    )
 
 
 def prose(_task: dict[str, Any]) -> str:
@@ -85,7 +87,9 @@ class ModelServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, *programs: Program, port: int = 0, key: str = "", by_model: dict[str, Sequence[Program]] | None = None) -> None:
+    def __init__(
+        self, *programs: Program, port: int = 0, key: str = "", by_model: dict[str, Sequence[Program]] | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.programs = programs or (good,)
         self.by_model = by_model or {}
@@ -174,7 +178,16 @@ class Handler(BaseHTTPRequestHandler):
     def refused(self) -> bool:
         if not self.server.key or self.headers.get("authorization") == f"Bearer {self.server.key}":
             return False
-        self.answer(401, {"error": {"message": "Incorrect API key provided", "type": "invalid_request_error", "code": "invalid_api_key"}})
+        self.answer(
+            401,
+            {
+                "error": {
+                    "message": "Incorrect API key provided",
+                    "type": "invalid_request_error",
+                    "code": "invalid_api_key",
+                }
+            },
+        )
         return True
 
     def words_of(self, stage: str, body: dict[str, Any], words: str) -> str:
@@ -182,10 +195,16 @@ class Handler(BaseHTTPRequestHandler):
             return '{"zq7": 1}' if "response_format" in body else "Hello."
         if stage == "plan":
             kind = task_of(words)["type"]
-            tools = {"summarize": ["summarizer"], "generate": ["content_generator"], "translate": ["nmt_translator"]}.get(kind, ["content_generator"])
+            tools = {
+                "summarize": ["summarizer"],
+                "generate": ["content_generator"],
+                "translate": ["nmt_translator"],
+            }.get(kind, ["content_generator"])
             if "translationLanguages" in task_of(words) and kind in ("summarize", "generate"):
                 tools = [*tools, "quick_translator"]
-            return json.dumps({"title": f"Does {kind} work", "description": f"Handles {kind} tasks with its tool.", "tools": tools})
+            return json.dumps(
+                {"title": f"Does {kind} work", "description": f"Handles {kind} tasks with its tool.", "tools": tools}
+            )
         if stage in ("code", "repair"):
             return self.server.next_program(body["model"])(task_of(words))
         return "ready"
@@ -234,7 +253,9 @@ def silence(handler: Handler) -> None:
 
 def half(handler: Handler) -> None:
     """Begin an answer and say nothing more until the server ends."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n" + b'{"choices": [')
+    handler.wfile.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n" + b'{"choices": ['
+    )
     handler.wfile.flush()
     handler.server.released.wait(WAIT)
 

@@ -97,7 +97,15 @@ def test_a_token_in_the_hubs_address_and_one_in_a_file_are_not_shown(tmp_path):
     url = f"http://127.0.0.1:{free_port()}/hub?access_token=tok-en-4712-secret"
     _, _, text = check(tmp_path, "--llm", "off", "--hub-url", url, "--access-token-file", str(token))
     assert "secret" not in text
-    code, rows, _ = check(tmp_path, "--llm", "off", "--hub-url", f"http://127.0.0.1:{free_port()}/hub", "--access-token-file", str(tmp_path / "none"))
+    code, rows, _ = check(
+        tmp_path,
+        "--llm",
+        "off",
+        "--hub-url",
+        f"http://127.0.0.1:{free_port()}/hub",
+        "--access-token-file",
+        str(tmp_path / "none"),
+    )
     assert (code, rows["token"]["status"]) == (1, "failed")
 
 
@@ -132,7 +140,9 @@ def test_a_wrong_configuration_is_the_one_line(tmp_path):
     assert code == 1
     assert list(rows) == ["configuration"]
     assert "hub_name" in rows["configuration"]["mend"] + rows["configuration"]["found"]
-    (tmp_path / "config.yaml").write_text("llm: {backends: {b: {type: olama, base_url: 'http://x'}}, tiers: {general: b/m}}\n", encoding="utf-8")
+    (tmp_path / "config.yaml").write_text(
+        "llm: {backends: {b: {type: olama, base_url: 'http://x'}}, tiers: {general: b/m}}\n", encoding="utf-8"
+    )
     code, rows, _ = check(tmp_path)
     assert (code, rows["model"]["status"]) == (1, "failed")
     assert "ollama" in rows["model"]["mend"]

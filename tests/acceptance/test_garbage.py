@@ -25,7 +25,11 @@ from tests.llm_server import llama, unavailable
 
 COUNT = int(os.environ.get("CODE_EVOLVER_GARBAGE", "20"))
 SECONDS = 90 if COUNT <= 20 else COUNT * 10
-PROGRAM = {"type": "object", "properties": {"workflow_code": {"type": "string", "minLength": 1}}, "required": ["workflow_code"]}
+PROGRAM = {
+    "type": "object",
+    "properties": {"workflow_code": {"type": "string", "minLength": 1}},
+    "required": ["workflow_code"],
+}
 FREE = {"temperature": 1.5, "logit_bias": [[2, 1.5]], "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 """Token 2 is the end of the text; the server's usual cuts would keep it from being chosen."""
 SHORT = {"temperature": 0.6}
@@ -51,7 +55,11 @@ class Between(BaseHTTPRequestHandler):
         way = next(self.turns) % 3 if is_program else 0
         if way == 2:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "p", "schema": PROGRAM}}
-        answer = httpx.post(f"{self.server.target}{self.path}", json={**body, **(SHORT if "response_format" in body else FREE)}, timeout=120)
+        answer = httpx.post(
+            f"{self.server.target}{self.path}",
+            json={**body, **(SHORT if "response_format" in body else FREE)},
+            timeout=120,
+        )
         value = answer.json()
         if way == 1 and answer.status_code == 200:
             message = value["choices"][0]["message"]
@@ -119,7 +127,9 @@ def test_garbage_makes_no_node_and_every_task_ends_composed_or_in_a_dead_letter_
     known = {task["id"]: task for task in tasks if task["llmTaskType"] in TASK_TYPES}
     with garbage_server() as url, hub("demo") as server:
         prepare(tmp_path, url)
-        door = connector({"hub_url": server.url, "workspace": str(tmp_path), "llm": "auto", "model_per": "node"}, env=environment())
+        door = connector(
+            {"hub_url": server.url, "workspace": str(tmp_path), "llm": "auto", "model_per": "node"}, env=environment()
+        )
         try:
             door.wait_event("connected")
             server.post("send", tasks, method="TaskHub")
@@ -131,7 +141,11 @@ def test_garbage_makes_no_node_and_every_task_ends_composed_or_in_a_dead_letter_
             door.kill()
     assert code == 7
     assert adds_up(result)
-    assert (result["workflows_generated"], result["tasks_failed"], result["tasks_pending"]) == (len(known), COUNT - len(known), 0)
+    assert (result["workflows_generated"], result["tasks_failed"], result["tasks_pending"]) == (
+        len(known),
+        COUNT - len(known),
+        0,
+    )
     check_nodes(tmp_path, known)
     letters = dead_letters(tmp_path)
     assert len(letters) == COUNT - len(known)
@@ -150,12 +164,16 @@ def check_nodes(folder, known):
         task = known[record["source_task"]]
         row = TASK_TYPES[task["llmTaskType"]]
         assert record["generator"]["kind"] == "composer"
-        assert (path / "main.py").read_bytes() == compose(row, translations=bool(task["translationLanguages"]), fields=("content",))
+        assert (path / "main.py").read_bytes() == compose(
+            row, translations=bool(task["translationLanguages"]), fields=("content",)
+        )
 
 
 def dead_letters(folder):
     _, listed, _ = run([*CLI, "dead", "list", "--limit", "1000", "--workspace", str(folder), "--json"])
-    return [run([*CLI, "dead", "show", str(one["key"]), "--workspace", str(folder), "--json"])[1] for one in listed["dead"]]
+    return [
+        run([*CLI, "dead", "show", str(one["key"]), "--workspace", str(folder), "--json"])[1] for one in listed["dead"]
+    ]
 
 
 def tell(door, letters, result, seconds):

@@ -190,7 +190,10 @@ def test_the_output_file_holds_the_tasks_as_received(tmp_path):
             door.wait_event("connected")
             server.post("send", [summarize("a", tenant="x"), summarize("b")], method="TaskHub")
             door.wait_event("task_queued", 2)
-            until(lambda: len(json.loads(target.read_text(encoding="utf-8"))) == 2, "the file to catch up while the run goes on")
+            until(
+                lambda: len(json.loads(target.read_text(encoding="utf-8"))) == 2,
+                "the file to catch up while the run goes on",
+            )
             door.signal(signal.SIGTERM)
             code, _ = door.end()
         finally:

@@ -27,12 +27,21 @@ PATIENT = 600.0
 
 
 def task(key, kind="summarize", name="", **more):
-    return {"id": key, "taskName": name or f"{kind} harbour", "llmTaskType": kind, "content": f"Text of {key}. All is well.", **more}
+    return {
+        "id": key,
+        "taskName": name or f"{kind} harbour",
+        "llmTaskType": kind,
+        "content": f"Text of {key}. All is well.",
+        **more,
+    }
 
 
 def configure(folder, *urls, tiers=None, key=False, **llm):
     """Write config.yaml (JSON is YAML); the backends are b0, b1, …"""
-    backends = {f"b{n}": {"type": "openai", "base_url": url, **({"api_key_env": "TEST_MODEL_KEY"} if key else {})} for n, url in enumerate(urls)}
+    backends = {
+        f"b{n}": {"type": "openai", "base_url": url, **({"api_key_env": "TEST_MODEL_KEY"} if key else {})}
+        for n, url in enumerate(urls)
+    }
     section = {"backends": backends, "tiers": tiers or {"general": "b0/tiny"}, **llm}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(json.dumps({"llm": section}), encoding="utf-8")
@@ -42,7 +51,9 @@ def configure(folder, *urls, tiers=None, key=False, **llm):
 def working(folder, tasks, env=None, **settings):
     """Run the connector on a hub that sends these tasks."""
     with hub("demo") as server:
-        door = connector({"hub_url": server.url, "workspace": str(folder), "llm": "auto", **settings}, env=env or environment())
+        door = connector(
+            {"hub_url": server.url, "workspace": str(folder), "llm": "auto", **settings}, env=env or environment()
+        )
         try:
             door.wait_event("connected")
             server.post("send", tasks, method="TaskHub")
@@ -83,7 +94,11 @@ def free_port():
 def test_known_and_unknown_types_are_written_by_the_model_and_what_it_cost_is_told_everywhere(tmp_path):
     with model_server() as models:
         configure(tmp_path, models.url)
-        tasks = [task("a", translationLanguages=[{"from": "en", "to": "fr"}]), task("b", "classify"), task("c", "classify", name="classify quay")]
+        tasks = [
+            task("a", translationLanguages=[{"from": "en", "to": "fr"}]),
+            task("b", "classify"),
+            task("c", "classify", name="classify quay"),
+        ]
         with working(tmp_path, tasks) as door:
             ended = door.wait_event("task_completed", 3)
             code, result = stop(door)
@@ -95,7 +110,11 @@ def test_known_and_unknown_types_are_written_by_the_model_and_what_it_cost_is_to
         assert (made["kind"], made["backend"], made["model"], made["attempts"]) == ("model", "b0", "tiny", 1)
         assert made["tokens_in"] > 100
         assert made["tokens_out"] > 100
-        assert (found["task_type"], found["title"], found["proof"]["weaker"]) == (kind, f"Does {kind} work", kind == "classify")
+        assert (found["task_type"], found["title"], found["proof"]["weaker"]) == (
+            kind,
+            f"Does {kind} work",
+            kind == "classify",
+        )
     copied = record(tmp_path, "classify_quay")["generator"]
     assert (copied["kind"], copied["of"]) == ("copy", "classify_harbour")
     by_task = {event["task_id"]: event for event in ended}
@@ -190,7 +209,9 @@ def test_a_wrong_key_is_named_and_never_shown(tmp_path):
         assert all(SECRET.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         code, _, _ = run([*CLI, "dead", "retry", "all", "--workspace", str(tmp_path), "--json"])
         assert code == 0
-        code, result, _ = run([*CLI, "work", "--workspace", str(tmp_path), "--json"], env=environment(TEST_MODEL_KEY="right"))
+        code, result, _ = run(
+            [*CLI, "work", "--workspace", str(tmp_path), "--json"], env=environment(TEST_MODEL_KEY="right")
+        )
     assert (code, result["workflows_generated"]) == (0, 1)
     assert record(tmp_path, "classify_harbour")["generator"]["kind"] == "model"
 
@@ -207,7 +228,9 @@ def test_tasks_wait_for_a_server_that_is_down_and_no_attempt_is_burnt(tmp_path):
             door.wait_event("task_completed", 2)
             stop(door)
     assert {event["task_id"] for event in waits} == {"a", "b"}
-    assert all(record(tmp_path, name)["generator"]["kind"] == "model" for name in ("summarize_harbour", "classify_harbour"))
+    assert all(
+        record(tmp_path, name)["generator"]["kind"] == "model" for name in ("summarize_harbour", "classify_harbour")
+    )
     assert not door.named("workflow_rejected")
 
 
@@ -251,7 +274,12 @@ def test_a_server_that_loads_its_model_is_waited_for_within_the_question(tmp_pat
 
 def test_the_strong_tier_is_asked_where_the_general_ones_server_is_down(tmp_path):
     with model_server() as models:
-        configure(tmp_path, f"http://127.0.0.1:{free_port()}/v1", models.url, tiers={"general": "b0/tiny", "strong": "b1/tiny"})
+        configure(
+            tmp_path,
+            f"http://127.0.0.1:{free_port()}/v1",
+            models.url,
+            tiers={"general": "b0/tiny", "strong": "b1/tiny"},
+        )
         with working(tmp_path, [task("b", "classify")]) as door:
             door.wait_event("task_completed")
             stop(door)

@@ -49,5 +49,11 @@ def test_at_the_limit_the_run_asks_no_more_and_says_so():
 def test_what_was_added_since_is_given_under_the_names_of_an_end():
     before = charge(Account(), Usage(10, 5, 0.5))
     after = charge(before, Usage(3, 2, 0.25, load_seconds=1.5))
-    assert after - before == {"llm_calls": 1, "tokens_in": 3, "tokens_out": 2, "llm_seconds": 0.25, "llm_load_seconds": 1.5}
+    assert after - before == {
+        "llm_calls": 1,
+        "tokens_in": 3,
+        "tokens_out": 2,
+        "llm_seconds": 0.25,
+        "llm_load_seconds": 1.5,
+    }
     assert before - before == {}

@@ -217,7 +217,9 @@ def test_a_known_type_does_not_wait_for_one_tier_while_the_other_refuses():
     where = situation(tiers=("general", "strong"), configured=True)
     _, end = walk(where, refused, refused, DOWN, PROVEN)
     assert end.generator["kind"] == "composer"
-    _, end = walk(situation(task=task("classify"), row=None, tiers=("general", "strong"), configured=True), refused, refused, DOWN)
+    _, end = walk(
+        situation(task=task("classify"), row=None, tiers=("general", "strong"), configured=True), refused, refused, DOWN
+    )
     assert isinstance(end, Deferred)
 
 
@@ -241,7 +243,10 @@ BROKEN = Proof((), broken="killed by the system")
 
 @pytest.mark.parametrize(
     ("where", "answers"),
-    [(situation(program=Program("summarize_a", GOOD)), [BROKEN]), (situation(tiers=("general",), configured=True), [PLAN, CODE, BROKEN])],
+    [
+        (situation(program=Program("summarize_a", GOOD)), [BROKEN]),
+        (situation(tiers=("general",), configured=True), [PLAN, CODE, BROKEN]),
+    ],
     ids=["copy", "model"],
 )
 def test_a_copy_or_a_models_program_that_could_not_be_tried_is_tried_again(where, answers):

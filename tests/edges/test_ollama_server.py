@@ -24,7 +24,10 @@ def server():
 
 def models_at(url, model="tiny-random", **more):
     backend = {"type": "ollama", "base_url": url, **more}
-    return HttpModels(read_config({"backends": {"b": backend}, "tiers": {"general": f"b/{model}"}, "deadline_seconds": 100}), environ={})
+    return HttpModels(
+        read_config({"backends": {"b": backend}, "tiers": {"general": f"b/{model}"}, "deadline_seconds": 100}),
+        environ={},
+    )
 
 
 async def outcome(models, ask):

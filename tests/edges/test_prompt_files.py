@@ -11,13 +11,28 @@ from code_evolver.core.redact import Redactor
 from code_evolver.edges.prompt_files import PromptFiles
 
 SECRET = "hush-4711-secret"
-FIRST = Draft("x = 1\n", (Finding("main-guard", 1, "No guard.", "Add it."),), "b/m", f'Write. "token": "{SECRET}"', "```python\nx = 1\n```")
-MADE = Generated(b"print()\n", Proof(()), {"kind": "model", "backend": "b", "model": "m"}, drafts=(FIRST,), prompt="Mend.", answer=f"Yes, {SECRET}.")
+FIRST = Draft(
+    "x = 1\n",
+    (Finding("main-guard", 1, "No guard.", "Add it."),),
+    "b/m",
+    f'Write. "token": "{SECRET}"',
+    "```python\nx = 1\n```",
+)
+MADE = Generated(
+    b"print()\n",
+    Proof(()),
+    {"kind": "model", "backend": "b", "model": "m"},
+    drafts=(FIRST,),
+    prompt="Mend.",
+    answer=f"Yes, {SECRET}.",
+)
 
 
 def kept(folder, made=MADE):
     told = []
-    PromptFiles(folder, Redactor([SECRET]).clean, lambda name, **fields: told.append((name, fields))).keep("node_a", "t-1", made)
+    PromptFiles(folder, Redactor([SECRET]).clean, lambda name, **fields: told.append((name, fields))).keep(
+        "node_a", "t-1", made
+    )
     return told
 
 

@@ -10,10 +10,11 @@ from code_evolver.core.errors import CodeEvolverError, failure
 from code_evolver.core.render import summary
 from code_evolver.edges import stdio
 from code_evolver.executables import signalr_hub_connector
+from code_evolver.stopping import leave_at_once
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the sub-command; events go to stderr as JSON lines."""
+    """Run the sub-command; events go to stderr as JSON lines. Ends the process: no thread is waited for."""
     made = parser("work", "Work the queue off without the hub, and end.")
     made.add_argument("--llm", choices=("auto", "off", "required"), default=None)
     parsed = made.parse_args(list(argv))
@@ -25,4 +26,4 @@ def main(argv: Sequence[str]) -> int:
     as_document = parsed.json or not sys.stdout.isatty()
     write(json.dumps(finished.document, ensure_ascii=False) + "\n" if as_document
           else summary(finished.document, finished.exit_code, parsed.workspace or "."))  # fmt: skip
-    return finished.exit_code
+    leave_at_once(finished.exit_code)

@@ -27,7 +27,7 @@ class EventLog:
         run_id: str,
         *,
         clock: Callable[[], float] = time.time,
-        limit: int = 200_000,
+        limit: int = 100_000,
         clean: Callable[[str], str] = str,
     ) -> None:
         """Start the writer. `clean` takes secrets out of the lines of a batch."""

@@ -82,7 +82,9 @@ class OutputFile:
         """Add tasks, and replace the file when it is time to."""
         if self._spool is None or not raw_tasks:
             return
-        data = "".join(strict_json.dumps_foreign(dict(task)) + "\n" for task in raw_tasks).encode("utf-8", "backslashreplace")
+        data = "".join(strict_json.dumps_foreign(dict(task)) + "\n" for task in raw_tasks).encode(
+            "utf-8", "backslashreplace"
+        )
         with _mapped(self.path):
             self._spool.write(data)
             self._spool.flush()

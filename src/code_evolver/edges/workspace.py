@@ -37,7 +37,10 @@ class Workspace:
     def at(cls, folder: Path) -> "Workspace":
         """Give the workspace in `folder`; two names of one folder give the same root."""
         try:
-            return cls(folder.expanduser().resolve())
+            root = folder.expanduser().resolve()
+            if root.exists() and not root.is_dir():
+                raise StoreError(f"The workspace {show(folder)} is no folder.", "Name a folder.")
+            return cls(root)
         except (OSError, RuntimeError) as error:
             raise StoreError(
                 f"The workspace {show(folder)} cannot be found: {error}.", "Name a plain folder."
