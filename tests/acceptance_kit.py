@@ -166,9 +166,9 @@ class Door:
         return until(look, f"{count} times {name}", seconds)  # type: ignore[no-any-return]
 
     def wait_line(self, words: str, seconds: float = LIMIT) -> str:
-        return until(
+        return until(  # type: ignore[no-any-return]
             lambda: next((line for line in list(self.lines) if words in line), None), f"the line {words!r}", seconds
-        )  # type: ignore[no-any-return]
+        )
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

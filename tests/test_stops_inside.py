@@ -6,7 +6,7 @@ import itertools
 from code_evolver.core.errors import HubUnreachable
 from code_evolver.edges.queue_sqlite import SqliteQueue
 from code_evolver.edges.workspace import Workspace
-from code_evolver.ports import End
+from code_evolver.ports import End, Lease
 from code_evolver.reporter import Reporter
 from code_evolver.requests import serve_requests
 from code_evolver.stopping import StopRequest
@@ -24,7 +24,8 @@ def test_a_feeder_that_is_cancelled_at_any_moment_keeps_no_lease(tmp_path):
         queue = SqliteQueue.open(tmp_path / "queue.db")
         await queue.put([make_task(f"t-{number}") for number in range(5)], [])
         for turns in range(12):  # another moment each time
-            feed, wake = asyncio.Queue(64), asyncio.Event()
+            feed: asyncio.Queue[Lease] = asyncio.Queue(64)
+            wake = asyncio.Event()
             job = asyncio.ensure_future(feed_leases(queue, feed, wake))
             for _ in range(turns):
                 await asyncio.sleep(0)

@@ -15,8 +15,8 @@ from code_evolver.core.budget import Account
 from code_evolver.core.compose import compose
 from code_evolver.core.message import read_message
 from code_evolver.core.settings import Layer
-from code_evolver.core.task_types import known
-from code_evolver.ports import Reply
+from code_evolver.core.task_types import SUMMARIZE
+from code_evolver.ports import Lease, Reply
 from code_evolver.prompting import RouterPrompts
 from code_evolver.worker import Policy, Worker, feed_leases
 from tests.acceptance_kit import CLI, Door, environment, hub, run, until
@@ -47,7 +47,7 @@ async def workshop(folder, emit=quiet):
 async def work_off(parts, tasks, worker=None):
     for start in range(0, len(tasks), 1000):
         await parts.queue.put(tasks[start : start + 1000], [])
-    feed = asyncio.Queue(64)
+    feed: asyncio.Queue[Lease] = asyncio.Queue(64)
     wake = asyncio.Event()
     jobs = [
         asyncio.ensure_future(feed_leases(parts.queue, feed, wake)),
@@ -101,7 +101,12 @@ def test_a_proof_is_extended_where_it_does_not_cover_a_task_and_keeps_what_it_co
     async def work():
         async with workshop(tmp_path) as parts:
             real = parts.trials.run
-            parts.trials.run = lambda *a, **k: runs.append(a[0]) or real(*a, **k)  # counts, and does the real thing
+
+            def counting(code, *arguments, **named):
+                runs.append(code)
+                return real(code, *arguments, **named)
+
+            parts.trials.run = counting
             covered = [
                 task(1, languages=("fr",)),
                 task(2, languages=("fr", "de", "it"), content="Another text. " * 100),
@@ -124,7 +129,7 @@ def test_a_proof_is_extended_where_it_does_not_cover_a_task_and_keeps_what_it_co
 
 
 # ── a model that learns from what it is shown ────────────────────────────────────────────────────────────────────────
-GOOD = compose(known("summarize"), translations=False, fields=("content",)).decode()
+GOOD = compose(SUMMARIZE, translations=False, fields=("content",)).decode()
 FLAWS = {
     "import-os": ("import json\n", "import json\nimport os\n"),
     "id-fixed": ('task.get("id", "")', '"1"'),
@@ -232,11 +237,7 @@ def test_a_bad_node_is_made_anew_once_and_stays_until_then(tmp_path, capsys):
     assert (counts.generated, counts.reused) == (1, 2)
     assert list(records(tmp_path)) == [first]
     # A program that is another one becomes the next version; the predecessor stays.
-    other = (
-        compose(known("summarize"), translations=False, fields=("content",))
-        .decode()
-        .replace("do the work", "do that work")
-    )
+    other = compose(SUMMARIZE, translations=False, fields=("content",)).decode().replace("do the work", "do that work")
 
     class Writer(Learner):
         async def ask(self, ask):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from code_evolver.core.compose import compose
-from code_evolver.core.task_types import known
+from code_evolver.core.task_types import SUMMARIZE
 from tests.acceptance_kit import (
     CONNECTOR,
     HUBS,
@@ -201,7 +201,7 @@ def test_a_disk_that_may_only_be_read_is_told_at_the_start(tmp_path):
 
 
 def test_a_program_that_takes_all_memory_is_judged_and_kills_nobody_else():
-    honest = compose(known("summarize"), translations=False, fields=("content",)).decode("utf-8")
+    honest = compose(SUMMARIZE, translations=False, fields=("content",)).decode("utf-8")
     start = honest.index("    ", honest.index("def main("))  # its first line
     text = f"{honest[:start]}    data = []\n    while True:\n        data.append('x' * 10_000_000)\n{honest[start:]}"
     exit_code, printed, _ = run(VERIFY, json.dumps({"code": text, "task_type": "summarize"}).encode())

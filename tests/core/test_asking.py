@@ -168,12 +168,29 @@ def test_a_schema_that_is_refused_or_not_kept_is_asked_for_more_weakly():
     assert reply.data == {"n": 1}
     assert made.capability(REF).schema == "json"
     made = desk()
-    _, error = ask(made, OBEYS, *[said('{"n": "x"}')] * 3, question=question)
-    assert isinstance(error, ModelRefused)
-    assert made.capability(REF).schema == "none"
     made.capabilities[REF] = Capability(schema="none", probed=True)
     _, error = ask(made, Failure("schema", "no", 400), question=question)
     assert isinstance(error, ModelRefused)
+
+
+def test_one_odd_answer_is_a_slip_and_three_questions_in_a_row_are_the_server():
+    question = replace(ASK, schema=SCHEMA)
+    made = desk()
+    odd, good = said('{"n": "x"}'), said('{"n": 1}')
+    steps, error = ask(made, OBEYS, odd, odd, odd, question=question)
+    assert isinstance(error, ModelRefused)
+    assert [request.body.get("response_format", {}).get("type") for request in sent(steps)[1:]] == [
+        "json_schema",
+        "json_object",
+        None,
+    ]
+    ask(made, odd, good, question=question)
+    assert made.capability(REF).schema == "schema"
+    ask(made, good, question=question)  # the count begins anew
+    for _ in range(3):
+        assert made.capability(REF).schema == "schema"
+        ask(made, odd, good, question=question)
+    assert made.capability(REF).schema == "json"
 
 
 def test_parameters_that_a_server_refuses_are_left_out_or_renamed():

@@ -27,6 +27,7 @@ from code_evolver.core.schema_check import read_data
 
 MOST_GROWTH = 2
 """How often a cut answer is asked for again with a doubled cap."""
+ODD_QUESTIONS = 3
 LARGEST_CAP = 32_000
 LARGEST_WINDOW = 131_072
 _TEMPLATE_TOKENS = 64
@@ -48,6 +49,9 @@ class _Try:
     waiting_since: float | None = None
     growths: int = 0
     odd_schema: int = 0
+    """How often an answer did not fit the schema."""
+    level: SchemaLevel | None = None
+    """How the schema is asked for after that; None: as the server is known to take it."""
     left_out: str = ""
     broken: bool = False
     """The connection has just broken."""
@@ -92,6 +96,7 @@ def _ask_model(turn: _Try, desk: Desk) -> Generator[Step, Any, Reply | Failure]:
         got = yield from _send(turn, desk)
         outcome = _settle(turn, desk, got)
         if isinstance(outcome, Reply):
+            _learn_level(turn, desk)
             yield Tell("llm_responded", _told(outcome, turn))
             return outcome
         yield Tell("llm_failed", _failed(turn, outcome))
@@ -109,6 +114,7 @@ def _ask_model(turn: _Try, desk: Desk) -> Generator[Step, Any, Reply | Failure]:
         if isinstance(step, Stop):
             raise step.error
         if isinstance(step, NextModel):
+            _learn_level(turn, desk)
             return outcome
         _note_wait(turn, step, desk)
         yield Pause(step.seconds)
@@ -127,6 +133,16 @@ def _within_budget(turn: _Try, desk: Desk) -> Generator[Step, Any, None]:
         raise
 
 
+def _learn_level(turn: _Try, desk: Desk) -> None:
+    """Hold a server for weaker only after several questions in a row: one odd answer is the model's slip."""
+    if turn.ask.schema is None:
+        return
+    odd = desk.odd_schema.get(turn.ref, 0) + 1 if turn.level else 0
+    desk.odd_schema[turn.ref] = odd
+    if turn.level and odd >= ODD_QUESTIONS:
+        desk.capabilities[turn.ref] = replace(desk.capability(turn.ref), schema=turn.level, probed=True)
+
+
 def _note_wait(turn: _Try, step: Wait, desk: Desk) -> None:
     if step.counts:
         turn.attempt += 1
@@ -139,6 +155,7 @@ def _send(turn: _Try, desk: Desk) -> Generator[Step, Any, Got]:
     """Send the question and note what it says about the backend and what it cost."""
     backend = desk.config.backends[turn.ref.backend]
     capability = desk.capability(turn.ref)
+    capability = replace(capability, schema=turn.level or capability.schema)
     desk.circuits[backend.name] = tiers.asked(desk.circuit(backend.name), desk.now())
     request = desk.dialect(backend.type).build(turn.ask, turn.ref.model or capability.first_model, backend, capability)
     _note_window(turn, desk, request)
@@ -208,7 +225,7 @@ def _adapted(turn: _Try, desk: Desk, failure: Failure) -> bool:
         return True
     if failure.kind == "mismatch" and turn.odd_schema < 2:
         turn.odd_schema += 1
-        desk.capabilities[turn.ref] = replace(capability, schema=_WEAKER[capability.schema], probed=True)
+        turn.level = _WEAKER[turn.level or capability.schema]
         return True
     return False
 

@@ -65,6 +65,8 @@ class Desk:
     spent: budget.Account = field(default_factory=budget.Account)
     looked_up: set[ModelRef] = field(default_factory=set)
     """Models whose server has told what it serves."""
+    odd_schema: dict[ModelRef, int] = field(default_factory=dict)
+    """Questions in a row whose first answer did not fit their schema."""
     told_unavailable: bool = False
     told_spent: bool = False
 
