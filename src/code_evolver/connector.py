@@ -68,7 +68,7 @@ async def connect(
     tally = Tally(hub_name=resolved.settings.hub_name)
 
     def emit(name: str, /, **fields: Any) -> None:
-        tally.add({"event": name, **fields})
+        tally.count(name, fields)
         emit_event(name, **fields)
 
     async with assemble(resolved, emit, hub=hub) as parts:

@@ -1,9 +1,10 @@
 """What a run came to, counted from its events: the numbers of the live view, the summary and the result."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from code_evolver.core.events import EVENTS
 from code_evolver.core.usage_report import saved
 
 MOST_TASKS = 1000
@@ -44,15 +45,18 @@ class Tally:
     tasks: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Count one event."""
-        name = str(event.get("event", ""))
-        handler = getattr(self, f"_{name}", None)
-        if handler is not None:
-            handler(event)
+        """Count one event, read from its line."""
+        self.count(str(event.get("event", "")), event)
+
+    def count(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Count one event, given by name and fields."""
+        counter = _COUNTERS.get(name)
+        if counter is not None:
+            counter(self, fields)
         if name in _STEPS:
             self.step = _STEPS[name]
-        if "queue_size" in event:
-            self.queue_size = event["queue_size"]
+        if "queue_size" in fields:
+            self.queue_size = fields["queue_size"]
 
     @property
     def pending(self) -> int:
@@ -203,4 +207,7 @@ _STEPS = {
     "workflow_generated": "proving it",
     "workflow_verified": "saving it",
     "workflow_saved": "ending the task",
+}
+_COUNTERS: Mapping[str, Callable[[Tally, Mapping[str, Any]], None]] = {
+    name: getattr(Tally, f"_{name}") for name in EVENTS if hasattr(Tally, f"_{name}")
 }
