@@ -27,6 +27,10 @@ CLI = [sys.executable, "-m", "code_evolver.cli"]
 LIMIT = 60.0
 
 needs_taskhub = pytest.mark.skipif(not TASKHUB.is_file(), reason=f"the real hub is not at {TASKHUB}")
+needs_ascii_path = pytest.mark.skipif(
+    not str(ROOT).isascii(),
+    reason="in an ASCII locale Python itself cannot read the .pth file of an editable install in a folder with other letters",
+)
 HUBS = [
     pytest.param("demo", id="demo-hub"),
     pytest.param("real", id="real-hub", marks=[needs_taskhub, pytest.mark.hub]),

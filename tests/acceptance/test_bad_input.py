@@ -23,6 +23,7 @@ from tests.acceptance_kit import (
     connector,
     environment,
     hub,
+    needs_ascii_path,
     run,
     until,
 )
@@ -352,7 +353,12 @@ def test_a_reader_of_events_that_stands_still_holds_up_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "surroundings", [{"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}, {"NO_COLOR": "1"}, {"COLUMNS": "40"}]
+    "surroundings",
+    [
+        pytest.param({"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}, marks=needs_ascii_path),
+        {"NO_COLOR": "1"},
+        {"COLUMNS": "40"},
+    ],
 )
 def test_odd_surroundings_change_nothing(surroundings, tmp_path):
     code, printed, err = run(

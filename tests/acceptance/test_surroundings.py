@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def shell(script, tmp_path, **more):
 @pytest.mark.parametrize("form", ["human", "json"])
 def test_a_reader_that_leaves_after_one_line_stops_nothing(form, tmp_path):
     with hub("demo") as server:
-        command = " ".join(LAUNCHER)
+        command = shlex.join(LAUNCHER)
         script = f"{command} --hub-url {server.url} --workspace w --log-format {form} 2>&1 >result.json | head -1; echo ${{PIPESTATUS[0]}} >code"
         process = shell(script, tmp_path, stdout=subprocess.PIPE)
         try:
@@ -96,7 +97,7 @@ def test_a_reader_of_the_launcher_that_stands_still_holds_up_neither_work_nor_th
 
 def test_a_closed_stdout_and_stdin_stop_nothing(tmp_path):
     with hub("demo") as server:
-        command = " ".join(LAUNCHER)
+        command = shlex.join(LAUNCHER)
         process = shell(f"exec {command} --hub-url {server.url} --workspace w --duration 4s <&- >&- 2>err", tmp_path)
         try:
             server.wait_for_client()

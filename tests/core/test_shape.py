@@ -124,5 +124,5 @@ def test_tasks_of_one_node_key_have_one_name(first, second, kind):
     one, two = task(first, kind), task(second, kind)
     if node_key(one) == node_key(two):
         assert node_name(one) == node_name(two)
-    if subject(one) == subject(two):
+    if subject(one) == subject(two) and one.type == two.type:  # a verb in the name wins against a number as type
         assert node_key(one) == node_key(two)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance_kit import needs_ascii_path
+
 SRC = str(Path(__file__).parents[2] / "src")
 PROGRAM = """
 import os, subprocess, sys, logging
@@ -73,6 +75,7 @@ def document(done):
         b'\r\n {"a": "\\u00e9\\ud83d\\ude00"} \n',
     ],
 )
+@needs_ascii_path
 def test_utf8_and_utf16_with_a_mark_are_good_input(data):
     done = start(data, env={"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"})
     assert document(done) == {"success": True, "got": {"a": "é😀"}}
