@@ -70,7 +70,7 @@ def _fd_staged(fd: int) -> bool:
 
 
 def _registry(path: Any, *_: Any) -> bool:
-    return Path(path).name == ".registry.json.new"
+    return Path(path).name.startswith(".registry.json.")
 
 
 STEPS: dict[str, Callable[[], None]] = {

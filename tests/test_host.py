@@ -1,20 +1,28 @@
 """Who wrote a node decides where it may run by hand: ours anywhere, a model's behind a wall unless that was waived."""
 
+import asyncio
 import json
+import sys
 
 import pytest
 
+from code_evolver.assembly import manifests_of
 from code_evolver.core.compose import compose
+from code_evolver.core.errors import ToolError
 from code_evolver.core.task_types import SUMMARIZE
 from code_evolver.core.trials import Answer
+from code_evolver.edges.llm import HttpModels
+from code_evolver.edges.toolbox import Toolbox
 from code_evolver.edges.trial import ChildTrials
-from code_evolver.host import Doors, normal_sha256, run_node_by_hand
+from code_evolver.edges.workspace import Workspace
+from code_evolver.host import Doors, node_tool, normal_sha256, own_doors, run_node_by_hand
 
 CODE = compose(SUMMARIZE, translations=True, fields=("content",))
 INPUT = b'{"id": "7", "content": "The fox runs far."}'
 COMPOSER, MODEL = {"kind": "composer"}, {"kind": "model", "backend": "local", "model": "tiny"}
 OURS = [COMPOSER, {"kind": "copy", "of": "a", "origin": "composer"}]
 MODELS = [MODEL, {"kind": "copy", "of": "a", "origin": "model"}]
+HANDS = [{"kind": "hand"}, {"kind": "copy", "of": "a", "origin": "hand"}]
 UNKNOWN = [
     {}, {"kind": "copy", "of": "a"}, {"kind": "copy", "of": "a", "origin": "me"}, {"kind": "me"},
     {"kind": "copy", "origin": ["composer"]}, "composer", None,
@@ -65,6 +73,7 @@ def test_what_we_composed_runs_guarded_and_that_is_said(node, generator):
     ("generator", "who"),
     [
         *((one, "a model wrote this node") for one in MODELS),
+        *((one, "this node was changed by hand") for one in HANDS),
         *((one, "nobody knows who wrote this node") for one in UNKNOWN),
     ],
     ids=str,
@@ -79,7 +88,7 @@ def test_what_a_model_or_nobody_known_wrote_does_not_run_guarded(node, generator
     assert "isolation: guarded" in error["hint"]
 
 
-@pytest.mark.parametrize("generator", [*MODELS, UNKNOWN[0]], ids=str)
+@pytest.mark.parametrize("generator", [*MODELS, *HANDS, UNKNOWN[0]], ids=str)
 def test_it_runs_guarded_where_config_yaml_allows_it(node, generator):
     (node.root / "config.yaml").write_text("isolation: guarded\n", encoding="utf-8")
     assert node.run(generator)[0] == 0
@@ -114,3 +123,51 @@ def test_behind_the_wall_everything_proven_runs(node, generator):
     if ChildTrials().level()[0] != "isolated":
         pytest.skip("no seal here")
     assert node.run(generator, guarded=False)[0] == 0
+
+
+OWN = ["signalr_hub_connector", "connect_signalr", "verify_workflow", "document_workflow", "task_to_workflow_router"]
+
+
+@pytest.mark.parametrize("tool", OWN)
+def test_a_node_by_hand_cannot_call_what_only_people_may_start(tool, tmp_path, monkeypatch):
+    monkeypatch.setenv("CODE_EVOLVER_LLM", "off")
+    folder, mark = tmp_path / "nodes" / "summarize_fox", tmp_path / "mark"
+    folder.mkdir(parents=True)
+    code = CODE.replace(b'"summarizer"', f'"{tool}"'.encode())
+    assert code != CODE
+    (folder / "main.py").write_bytes(code)
+    record = {"name": "summarize_fox", "sha256": normal_sha256(code), "generator": COMPOSER}
+    (folder / "node.json").write_text(json.dumps(record), encoding="utf-8")
+    shell = f'"{sys.executable}" -c "open({str(mark)!r}, \'w\')"'
+    asked = {"hub_url": "http://127.0.0.1:1/x", "access_token_command": shell, "duration_seconds": 1}
+    (tmp_path / "in").write_text(json.dumps({"id": "7", "content": json.dumps(asked)}), encoding="utf-8")
+    with (tmp_path / "in").open("rb") as stdin, (tmp_path / "out").open("wb") as stdout:
+        doors = Doors(stdin, stdout, lambda _line: None, {})
+        status = run_node_by_hand(folder / "main.py", doors, trials=ChildTrials(guarded=True))
+    printed = json.loads((tmp_path / "out").read_bytes())
+    assert (status, printed["error"]["code"]) == (1, "unknown_tool")
+    assert f"There is no tool '{tool}'" in printed["error"]["message"]
+    assert not mark.exists()
+
+
+GONE = """name: gone_node
+type: workflow
+description: A node as a tool.
+input_schema: {type: object}
+output_schema: {type: object}
+examples: []
+"""
+
+
+def test_a_tool_whose_node_is_gone_fails_as_a_tool(tmp_path):
+    (tmp_path / "tools" / "workflow").mkdir(parents=True)
+    (tmp_path / "tools" / "workflow" / "gone_node.yaml").write_text(GONE, encoding="utf-8")
+    toolbox = Toolbox(
+        manifests_of(Workspace.at(tmp_path)),
+        HttpModels(None, lambda _name, /, **_fields: None),
+        run_node=node_tool(tmp_path, own_doors()),
+    )
+    with pytest.raises(ToolError, match="gone_node") as caught:
+        asyncio.run(toolbox.call("gone_node", "{}", {}))
+    assert caught.value.actual_code == "node_failed"
+    assert "nodes list" in caught.value.hint

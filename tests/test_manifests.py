@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 TOOLS = load_manifests([ROOT / "tools"])
 PROMISED = {
     "signalr_hub_connector", "connect_signalr", "verify_workflow", "document_workflow", "signalr_connection_parser",
-    "task_to_workflow_router", "workflow_documenter", "summarizer", "content_generator", "quick_translator", "nmt_translator",
+    "task_to_workflow_router", "workflow_documenter", "summarizer", "content_generator", "quick_translator", "nmt_translator", "call_llm",
 }  # fmt: skip
 EXAMPLES = [(name, number) for name, tool in sorted(TOOLS.items()) for number in range(len(tool.examples))]
 
@@ -60,7 +60,8 @@ def test_an_executable_has_its_door_beside_it(name):
 
 def test_the_connectors_manifest_is_in_step_with_the_settings():
     assert TOOLS["signalr_hub_connector"].input_schema == input_schema()
-    assert TOOLS["signalr_hub_connector"].secrets() == {"access_token", "headers"}
+    secret = {name for name, schema in input_schema()["properties"].items() if schema.get("secret")}
+    assert secret == {"access_token", "headers"}
 
 
 def test_each_example_of_the_connector_is_judged_alike_by_manifest_and_settings():

@@ -106,7 +106,7 @@ async def assemble(resolved: Resolved, emit: Emit, *, hub: bool) -> AsyncIterato
             stack.callback(output.close)
         queue = SqliteQueue.open(
             workspace.queue, owner=owner, reserve=workspace.reserve, use_priority=settings.use_priority,
-            use_due_date=settings.use_due_date, reports=bool(settings.report_method),
+            use_due_date=settings.use_due_date, skip_closed=settings.skip_closed, reports=bool(settings.report_method),
         )  # fmt: skip
         stack.push_async_callback(queue.close)
         parts = await _construct(resolved, workspace, queue, emit, stack)
@@ -233,6 +233,8 @@ def examples_from(index: NodeIndex, nodes: NodeStore) -> Callable[[Task], Sequen
         found = []
         for one in near:
             with contextlib.suppress(StoreError):  # damaged since: no example
+                if nodes.record(one.name).get("quotes_task"):  # one customer's words are nothing for another's prompt
+                    continue
                 found.append(Example(one.title, nodes.code(one.name).decode("utf-8", "replace")))
         return found
 
@@ -265,9 +267,12 @@ def proof_kit(workspace: Path | None = None) -> tuple[ChildTrials, frozenset[str
 
 
 def answerer(workspace: Path, run_node: RunNode | None = None) -> Callable[[Sequence[Call]], Sequence[Answer]]:
-    """Give what answers a node's tool calls with the real tools of a workspace. Each list of calls runs at once, bounded."""
+    """Give what answers a node's tool calls with the real tools of a workspace, of those that nodes may call.
+
+    Each list of calls runs at once, bounded.
+    """
     resolved = load(Layer({"workspace": str(workspace)}, {"workspace": "node"}))
-    manifests = manifests_of(Workspace.at(workspace))
+    manifests = {one.name: one for one in callable_tools(manifests_of(Workspace.at(workspace)))}
 
     async def answer(calls: Sequence[Call]) -> Sequence[Answer]:
         models = await models_of(resolved, _to_stderr)

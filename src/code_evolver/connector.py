@@ -5,7 +5,9 @@ Phases: hold the workspace → assemble → recover → receive and work until a
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+import math
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,7 @@ from code_evolver.core.errors import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
     CodeEvolverError,
+    DiskFull,
     HubError,
     ModelUnavailable,
     StoreError,
@@ -23,8 +26,8 @@ from code_evolver.core.errors import (
 )
 from code_evolver.core.settings import Resolved, Settings
 from code_evolver.core.tally import Tally
-from code_evolver.intake import Intake
-from code_evolver.ports import Emit, Lease
+from code_evolver.intake import Intake, Keeping
+from code_evolver.ports import Emit, End, Lease
 from code_evolver.reporter import Reporter
 from code_evolver.requests import serve_requests
 from code_evolver.stopping import StopRequest
@@ -32,6 +35,7 @@ from code_evolver.worker import feed_leases
 
 _LAST_REPORTS_SECONDS = 2.0
 _FILES_SECONDS = 0.5
+_PRUNE_SECONDS = 3600.0
 
 
 @dataclass(slots=True)
@@ -43,6 +47,10 @@ class Run:
     tally: Tally
     emit: Emit
     stop: StopRequest
+    until: float = math.inf
+    """When it is to end, in the event loop's time."""
+    keeping: Keeping | None = None
+    intake: Intake | None = None
     feed: "asyncio.Queue[Lease]" = field(default_factory=lambda: asyncio.Queue(64))
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     reporter: Reporter | None = None
@@ -65,6 +73,7 @@ async def connect(
 
     Raises CodeEvolverError for what is wrong before the run begins; later errors are part of the result.
     """
+    until = asyncio.get_running_loop().time() + (resolved.settings.duration_seconds or math.inf)
     tally = Tally(hub_name=resolved.settings.hub_name)
 
     def emit(name: str, /, **fields: Any) -> None:
@@ -72,7 +81,8 @@ async def connect(
         emit_event(name, **fields)
 
     async with assemble(resolved, emit, hub=hub) as parts:
-        run = Run(resolved.settings, parts, tally, emit, stop)
+        run = Run(resolved.settings, parts, tally, emit, stop, until)
+        run.keeping = Keeping(parts.output, emit) if parts.output else None
         parts.learn = learn
         tally.hub_url = parts.shown_hub_url
         try:
@@ -82,6 +92,9 @@ async def connect(
             run.error = error
             emit("failed", error=error.describe())
         finally:
+            _tell_lost(run)
+            if run.keeping:
+                await run.keeping.keep()
             await asyncio.to_thread(parts.shelf.close)
     emit("queue_drained", pending=tally.pending)
     emit("stopped", counts=tally.counts(), reason=run.reason)
@@ -113,8 +126,22 @@ async def _start(run: Run) -> None:
     pending = await parts.queue.recover()
     for notice in parts.notices():
         run.emit("notice", message=notice)
-    if pending:
-        run.emit("queue_resumed", count=pending, queue_size=pending)
+    lost = parts.queue.take_lost()
+    if pending or lost:
+        run.emit("queue_resumed", count=pending + len(lost), queue_size=pending)
+    _tell(run, lost)
+
+
+def _tell_lost(run: Run) -> None:
+    """Tell of tasks that the queue itself gave up: their lease ran out at the last start that they had."""
+    _tell(run, run.parts.queue.take_lost())
+
+
+def _tell(run: Run, lost: Sequence[End]) -> None:
+    for end in lost:
+        run.emit("task_dead_lettered", task_id=end.lease.task.id, reason=end.reason, code=end.code, drafts=0)
+    if lost:
+        run.parts.ended.set()
 
 
 async def _live(run: Run, *, hub: bool) -> None:
@@ -127,6 +154,8 @@ async def _live(run: Run, *, hub: bool) -> None:
         await _drain(run, jobs)
     finally:
         await _cancel(jobs.values())
+        if run.intake:
+            await run.intake.settled()
     for job in jobs.values():
         error = None if job.cancelled() else job.exception()
         # What the connection says while it is closed on purpose is no failure of the run; all else is.
@@ -140,19 +169,25 @@ def _jobs(run: Run, *, hub: bool) -> dict[str, Coroutine[Any, Any, Any]]:
         "stop": run.stop.drain.wait(),
         "requests": serve_requests(parts.workspace, parts.queue, run.emit, run.wake.set),
         "files": _keep_files(run),
+        "prune": _prune(run),
     }
-    if settings.auto_generate_workflows:
+    if settings.auto_generate_workflows or not hub:  # without a hub there is nothing but the queue to do
         jobs["feeder"] = feed_leases(parts.queue, run.feed, run.wake)
         jobs["worker"] = parts.worker.run(run.feed)
     if settings.duration_seconds:
-        jobs["duration"] = asyncio.sleep(settings.duration_seconds)
+        jobs["duration"] = asyncio.sleep(max(0.0, run.until - asyncio.get_running_loop().time()))
     if not hub:
         jobs["queue empty"] = _until_empty(run)
         return jobs
-    intake = Intake(
-        parts.queue, run.emit, settings.hub_name, pending=run.tally.pending, keep=parts.keep_tasks, wake=run.wake.set
-    )  # fmt: skip
-    listener = parts.listen(intake.receive)
+    run.intake = Intake(
+        parts.queue,
+        run.emit,
+        settings.hub_name,
+        pending=lambda: run.tally.pending,
+        wake=run.wake.set,
+        keep=run.keeping.keep if run.keeping else None,
+    )
+    listener = parts.listen(run.intake.receive)
     jobs["hub"] = listener.run()
     if settings.report_method:
         run.reporter = Reporter(parts.queue, listener.invoke, settings.report_method, run.emit)
@@ -171,14 +206,23 @@ async def _keep_files(run: Run) -> None:
     said = ""
     while True:
         await asyncio.sleep(_FILES_SECONDS)
+        _tell_lost(run)
+        if run.keeping:
+            await run.keeping.keep()
         try:
             await asyncio.to_thread(run.parts.shelf.catch_up)
-            if run.parts.output:
-                run.parts.output.flush()
         except StoreError as error:
             if error.message != said:
                 run.emit("notice", message=f"{error.message} {error.hint}")
             said = error.message
+
+
+async def _prune(run: Run) -> None:
+    """Keep the queue file from growing for ever: now, and each hour. A full disk is left for the next hour."""
+    while True:
+        with contextlib.suppress(DiskFull):
+            await run.parts.queue.prune(time.time())
+        await asyncio.sleep(_PRUNE_SECONDS)
 
 
 async def _until_empty(run: Run) -> None:

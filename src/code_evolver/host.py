@@ -33,6 +33,8 @@ STOPPED: Mapping[str, str] = {
     "signal": "crashed",
     "crash": "broke off",
 }
+WRITERS: Mapping[str, str] = {"model": "a model wrote this node", "hand": "this node was changed by hand"}
+"""Who writes what runs behind a wall only, unless that was waived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,20 @@ def permitted_code(main_py: Path, doors: Doors) -> bytes:
 
 
 def strays(folder: Path) -> Sequence[str]:
-    """Name files and folders beside main.py that Python could import instead of a module that a node asks for."""
+    """Name files and folders beside main.py that Python could import instead of a module that a node asks for.
+
+    Raises NodeError where the folder cannot be read.
+    """
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise NodeError(
+            f"The node {show(folder.name)} cannot be read: {error.strerror}.",
+            "`code-evolver nodes list` shows the nodes that are there.",
+        ) from error
     return sorted(
         entry.name
-        for entry in folder.iterdir()
+        for entry in entries
         if entry.name not in {"main.py", "__pycache__"}
         and (entry.suffix in CODE_SUFFIXES or (entry.is_dir() and (entry / "__init__.py").exists()))
     )
@@ -238,12 +250,12 @@ def _held(folder: Path, code: bytes, doors: Doors, run: Callable[[Level], Trial]
     except TooWeak as weak:
         if isolation_wanted(folder.parent.parent, doors.environment) == "guarded":
             return run("guarded")
-        who = "a model wrote this node" if author == "model" else "nobody knows who wrote this node"
+        who = WRITERS.get(author, "nobody knows who wrote this node")
         raise NodeError(f"{weak.message[:-1]}, and {who}.", weak.hint, code=weak.code) from weak
 
 
 def author_of(folder: Path, code: bytes, doors: Doors) -> str:
-    """Give "composer", "model", or "" where node.json does not say it of this very program. A copy has its first author."""
+    """Give "composer", "model", "hand", or "" where node.json does not say it of this very program. A copy has its first author."""
     try:
         record = read_record(folder)
     except NodeChanged:
@@ -253,7 +265,7 @@ def author_of(folder: Path, code: bytes, doors: Doors) -> str:
     if record["sha256"] != normal_sha256(code) or not isinstance(made, dict):
         return ""
     author = made.get("origin") if made.get("kind") == "copy" else made.get("kind")
-    return author if author in ("composer", "model") else ""
+    return author if isinstance(author, str) and (author == "composer" or author in WRITERS) else ""
 
 
 def isolation_wanted(workspace: Path, environment: Mapping[str, str]) -> str:

@@ -3,10 +3,14 @@
 `receive` returns only when everything is committed and synced: what it answers is a promise.
 """
 
+import asyncio
+import contextlib
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
 from code_evolver.core.message import Message, read_message, receipt
 from code_evolver.core.task import Refusal, Task
 from code_evolver.ports import Emit, Put, Queue, Received
@@ -17,6 +21,49 @@ _EVENTS: Mapping[Put, str] = {
     "duplicate": "task_duplicate",
     "recorded": "task_recorded",
 }
+COMMIT_SECONDS = 5.0
+"""How long a batch that is being stored may hold up the end of a run."""
+Keep = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
+
+
+class Output(Protocol):
+    """The output file, as far as it is needed here. Both methods block, and raise StoreError or DiskFull."""
+
+    def spool(self, raw_tasks: Sequence[Mapping[str, Any]]) -> None:
+        """Keep tasks; where it raises, none of them."""
+
+    def flush(self) -> bool:
+        """Put the file in place if that is due."""
+
+
+class Keeping:
+    """Writes the output file beside the event loop. What cannot be written is told once, and tried again."""
+
+    def __init__(self, output: Output, emit: Emit) -> None:
+        self._output = output
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._waiting: list[Mapping[str, Any]] = []
+        self._said = ""
+
+    async def keep(self, raw: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write these tasks, and those that still wait: call it now and then without any. Raises nothing."""
+        try:
+            await asyncio.to_thread(self._write, raw)
+        except (StoreError, DiskFull) as error:
+            if error.message != self._said:
+                self._emit("notice", message=f"{error.message} {error.hint}")
+            self._said = error.message
+        else:
+            self._said = ""
+
+    def _write(self, raw: Sequence[Mapping[str, Any]]) -> None:
+        with self._lock:
+            self._waiting += raw
+            if self._waiting:
+                self._output.spool(self._waiting)
+                self._waiting = []
+            self._output.flush()
 
 
 class Intake:
@@ -28,25 +75,41 @@ class Intake:
         emit: Emit,
         hub_name: str,
         *,
-        pending: int,
-        keep: Callable[[Sequence[Mapping[str, Any]]], None],
+        pending: Callable[[], int],
         wake: Callable[[], None],
+        keep: Keep | None = None,
     ) -> None:
-        """`pending` is the queue's size now; `keep` writes the output file; `wake` tells the worker that there is work."""
+        """`pending` gives the queue's size; `wake` tells the worker that there is work; `keep` writes the output file."""
         self._queue = queue
         self._emit = emit
         self._hub_name = hub_name
         self._keep = keep
         self._wake = wake
-        self.queue_size = pending
+        self._pending = pending
+        self._taking: asyncio.Future[Sequence[Mapping[str, Any] | None]] | None = None
 
     async def receive(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
         """Store a batch; give one receipt for each record that wants one. Raises StoreError, DiskFull (nothing kept)."""
+        self._taking = asyncio.ensure_future(self._take_in(batch))
+        return await asyncio.shield(self._taking)
+
+    async def settled(self) -> None:
+        """Wait, in bounds, for a batch whose `receive` was cancelled: it is committed all the same, so it must be told."""
+        if self._taking is None:
+            return
+        await asyncio.wait([self._taking], timeout=COMMIT_SECONDS)
+        self._taking.cancel()
+        with contextlib.suppress(CodeEvolverError, asyncio.CancelledError):
+            await self._taking
+
+    async def _take_in(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
         messages = [self._read(one) for one in batch]
         tasks = [task for message in messages for task in message.tasks]
         refusals = [refusal for message in messages for refusal in message.refusals]
         puts = await self._queue.put(tasks, refusals) if tasks or refusals else ()
-        self._tell(batch, tasks, puts, refusals)
+        fresh = self._tell(batch, tasks, puts, refusals)
+        if fresh and self._keep:
+            await self._keep(fresh)
         return self._receipts(batch, messages, puts)
 
     def _read(self, one: Received) -> Message:
@@ -56,20 +119,23 @@ class Intake:
 
     def _tell(
         self, batch: Sequence[Received], tasks: Sequence[Task], puts: Sequence[Put], refusals: Sequence[Refusal]
-    ) -> None:
+    ) -> Sequence[Mapping[str, Any]]:
+        """Tell what came in, and wake the worker; give the tasks that are to be worked on."""
         for target, count in Counter(one.target for one in batch).items():
             self._emit("message_received", target=target, count=count)
         fresh = []
         for task, put in zip(tasks, puts, strict=True):
             if put in ("queued", "revised"):
-                self.queue_size += 1
                 fresh.append(task.raw)
-            self._emit(_EVENTS[put], task_id=task.id, task_type=task.type, queue_size=self.queue_size)
+                size = self._pending() + 1  # this event is what counts it
+                self._emit(_EVENTS[put], task_id=task.id, task_type=task.type, queue_size=size)
+            else:
+                self._emit(_EVENTS[put], task_id=task.id, task_type=task.type, queue_size=self._pending())
         for refusal in refusals:
             self._emit("task_rejected", task_id=refusal.id, index=refusal.index, reason=refusal.reason)
         if fresh:
-            self._keep(fresh)
             self._wake()
+        return fresh
 
     @staticmethod
     def _receipts(

@@ -206,7 +206,7 @@ class HubConnection(Protocol):
         """time.monotonic() of the last byte received, PING frames included."""
 
     async def close(self) -> None:
-        """Close hard, within 0.2 s, in any state; no thread is left."""
+        """Close hard, within 0.3 s, in any state; no thread is left."""
 
 
 # ── the model ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,9 +239,9 @@ class Trials(Protocol):
     """Run programs in an isolated child."""
 
     def run(self, code: bytes, cases: Sequence[Case], tools: Sequence[str], answer: Answerer | None = None) -> Trial:
-        """Run `code` once a case in one child, fresh globals each. Blocking: call it in a thread.
+        """Run `code` once a case, a process each. Blocking: call it in a thread.
 
-        `answer` None: stub tools answer recognisably (core.judge.stub_answer).
+        `answer` None: stub tools answer recognisably (core.stubs.stub_answer).
         """
 
     def level(self) -> tuple[Literal["isolated", "guarded"], str]:

@@ -17,7 +17,7 @@ from code_evolver.core.findings import Finding
 from code_evolver.core.gate import tools_of
 from code_evolver.core.journey import Generated, Program, Proof, Try
 from code_evolver.core.naming import free_name, node_name
-from code_evolver.core.record import make_record, one_line, source_digest, source_id
+from code_evolver.core.record import lesson, make_record, source_digest, source_id
 from code_evolver.core.registry import source_hash, write_record
 from code_evolver.core.task import Task, node_input
 from code_evolver.core.task_types import TaskType
@@ -108,18 +108,22 @@ class NodeShelf:
     def _of_task(self, task: Task, node_key: str) -> Entry | None:
         """Find the node that this very task was the source of: its id with other content is another task."""
         found = self._index.of_task(node_key, source_id(task.id))
-        if found is None or self._nodes.record(found.name).get("source_digest") != source_digest(task):
+        if found is None:
             return None
-        return found
+        try:
+            mine = self._nodes.record(found.name).get("source_digest") == source_digest(task)
+        except StoreError:  # damaged or gone since: then it is made anew
+            return None
+        return found if mine else None
 
     def settle(self, name: str) -> None:
         """Go on using a node that people call bad: there was no better program for it; until the next start."""
         self._settled.add(name)
 
     def learn(self, task: Task, program: str, findings: Sequence[Finding]) -> None:
-        """Keep what a model's draft got wrong, for the prompts of later tasks of this kind."""
+        """Keep what a model's draft got wrong, for the prompts of later tasks: nothing that this task said."""
         with suppress(StoreError):  # no task fails for it
-            self._index.learn(program, task.type, [(found.rule, one_line(found.message)) for found in findings])
+            self._index.learn(program, task.type, [(found.rule, lesson(found, task)) for found in findings])
 
     def _intact(self, name: str, sha256: str) -> bool:
         try:

@@ -40,6 +40,8 @@ from code_evolver.ports import Ask, Emit, End, Known, Lease, Models, Prompts, Qu
 T = TypeVar("T")
 LINGER_SECONDS = 0.05
 _ROOM_SECONDS = 10.0
+LONGEST_DEFERRAL_SECONDS = 60.0
+"""How long a task waits at most for what is no failure of its own, unless a longer wait was asked for."""
 STARTS_LIMIT = 10
 KeepPrompts = Callable[[str, str, Generated], None]
 """Keep what models were asked and said for (node, task id, program with its drafts). Blocking, never raises."""
@@ -133,6 +135,10 @@ class Worker:
         row = known(task.type)
         keys = (program_key(task), node_key(task, per="node" if self._policy.model_per == "node" else "program"))
         found = self._shelf.known(task, keys)
+        if found and lease.starts == 0:
+            found = replace(
+                found, source=False
+            )  # made for an earlier task of the same id: it was never worked on itself
         if found and (found.source or (found.covered and not found.bad)):
             self._announce(lease)
             self._end_known(lease, found)
@@ -271,11 +277,10 @@ class Worker:
 
     async def _postpone(self, lease: Lease, ending: Deferred) -> None:
         if ending.failure and lease.failures + 1 >= self._policy.max_failures:
-            await self._bury(
-                lease, Rejected(f"gave up after {lease.failures + 1} attempts: {ending.reason}", "attempts_spent")
-            )
+            reason = f"gave up after {lease.failures + 1} attempts: {ending.reason}"
+            await self._bury(lease, Rejected(reason, "attempts_spent", ending.drafts))
             return
-        seconds = ending.seconds * (2**lease.failures if ending.failure else 1)
+        seconds = pause_of(lease, ending)
         self._emit("task_retrying", task_id=lease.task.id, seconds=round(seconds, 1), reason=ending.reason)
         await patiently(lambda: self._queue.postpone(lease, seconds, ending.reason, failure=ending.failure), self._emit)
 
@@ -306,6 +311,13 @@ class Worker:
             self._emit("task_dead_lettered", **fields, reason=end.reason, code=end.code, drafts=len(end.drafts), **cost)
         else:
             self._emit("task_completed", **fields, outcome=end.outcome, node_id=end.node, **dict(end.usage))
+
+
+def pause_of(lease: Lease, ending: Deferred) -> float:
+    """Give for how long a task is postponed: longer each time, for many that all wait must not keep us busy."""
+    if ending.failure:
+        return float(ending.seconds * 2**lease.failures)
+    return max(ending.seconds, min(LONGEST_DEFERRAL_SECONDS, ending.seconds * 2.0 ** min(lease.starts, 10)))
 
 
 def _trouble(error: ModelError) -> Trouble:

@@ -370,9 +370,9 @@ def test_odd_surroundings_change_nothing(surroundings, tmp_path):
 
 
 BAD_COMMANDS = [
-    (["nonsense"], 2), (["nodes", "show", "../../etc"], 3), (["nodes", "show", "nothing"], 3), (["nodes", "show"], 2),
+    (["nonsense"], 2), (["nodes", "show", "../../etc"], 2), (["nodes", "show", "nothing"], 2), (["nodes", "show"], 2),
     (["dead", "show", "x"], 2), (["dead", "retry"], 2), (["nodes", "rate", "a", "great"], 2), (["tool", "no_such_tool"], 1),
-    (["status", "--workspace", "/dev/null"], 3), (["demo-hub", "--tasks", "/no/such/file"], 2),
+    (["status", "--workspace", "/dev/null"], 3), (["demo-hub", "--tasks", "/no/such/file"], 2), (["demo-hub", "--port", "99999"], 2),
 ]  # fmt: skip
 
 
@@ -387,6 +387,7 @@ def test_bad_commands_say_what_is_wrong(words, code, tmp_path):
 
 
 FLAGS = [
+    ["--demo", "--hub-url", "http://localhost:5000/x"],
     ["--duration", "-5"],
     ["--duration", "until noon"],
     ["--hub-url", "nonsense"],

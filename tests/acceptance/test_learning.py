@@ -3,19 +3,21 @@
 import asyncio
 import json
 import sys
+import time
 from contextlib import asynccontextmanager
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from code_evolver.assembly import assemble, examples_from, lessons_from, manifests_of, node_store
-from code_evolver.commands import export, nodes, replay, stats
+from code_evolver.commands import export, nodes, registry, replay, stats
 from code_evolver.configuration import load
 from code_evolver.core.budget import Account
 from code_evolver.core.compose import compose
 from code_evolver.core.message import read_message
 from code_evolver.core.settings import Layer
 from code_evolver.core.task_types import SUMMARIZE
+from code_evolver.edges.workspace import Workspace, hold
 from code_evolver.ports import Lease, Reply
 from code_evolver.prompting import RouterPrompts
 from code_evolver.worker import Policy, Worker, feed_leases
@@ -182,7 +184,7 @@ class Learner:
 
     @staticmethod
     def _named(flaw, told):
-        return {"import-os": "os", "id-fixed": "task_id"}[flaw] in told
+        return {"import-os": "import-not-allowed", "id-fixed": "task-id"}[flaw] in told
 
     @staticmethod
     def _say(text):
@@ -217,6 +219,19 @@ def test_repairs_a_task_fall_with_examples_and_with_lessons_and_only_then(tmp_pa
         tmp_path, copies_examples=how == "examples", examples=how == "examples", lessons=how == "lessons"
     )
     assert found == ([2, 2, 2, 2] if how == "neither" else [2, 0, 0, 0])
+
+
+def test_a_task_without_an_id_that_comes_again_a_day_later_is_reused_and_not_generated(tmp_path):
+    anonymous = read_message([{"taskName": "Harbour report", "taskType": "summarize", "content": "Text."}]).tasks[0]
+
+    async def work():
+        async with workshop(tmp_path) as parts:
+            await work_off(parts, [anonymous])
+            parts.queue._options.clock = lambda: time.time() + 25 * 3600.0
+            return await work_off(parts, [anonymous])
+
+    counts = asyncio.run(work())
+    assert (counts.generated, counts.reused) == (1, 1)
 
 
 # ── what people say ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,6 +288,14 @@ def test_a_rating_survives_a_rebuild(tmp_path, capsys):
     capsys.readouterr()
     nodes.main(["list", "--json", "--workspace", str(tmp_path)])
     assert json.loads(capsys.readouterr().out)["nodes"][0]["rating"] == "good"
+
+
+def test_a_rebuild_is_refused_while_a_connector_holds_the_workspace(tmp_path, capsys):
+    workspace = Workspace.at(tmp_path)
+    with hold(workspace, {"command": "test"}):
+        assert registry.main(["rebuild", "--json", "--workspace", str(tmp_path)]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "workspace_held"
+    assert not workspace.index.exists()
 
 
 def test_failures_in_use_are_counted_unless_that_is_switched_off(tmp_path, capsys):

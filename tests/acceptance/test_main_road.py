@@ -116,7 +116,7 @@ def test_every_form_of_a_message_is_read(kind, tmp_path):
                 method="TaskHub",
             )
             server.post("send", [], method="TaskHub")
-            server.post("send", summarize("huge", content="x" * 2_000_000), method="TaskHub")
+            server.post("send", summarize("huge", content="x" * 6_000_000), method="TaskHub")
             done = door.wait_event("task_completed", 7)
         finally:
             door.signal(signal.SIGTERM)

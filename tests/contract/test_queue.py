@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from code_evolver.edges.queue_sqlite import SqliteQueue
+from code_evolver.edges.queue_sqlite import SqliteQueue, read_days
 from code_evolver.ports import End, Lease, Queue
 from tests.queue_helpers import Clock, refusal, task
 
@@ -141,6 +141,25 @@ def test_a_closed_task_is_recorded_and_never_leased(bench: Bench):
         assert list(await queue.put([task("1", closed=True)], [])) == ["duplicate"]
 
     bench.run(story)
+
+
+def test_a_task_that_was_recorded_as_closed_is_worked_on_when_it_comes_open_and_then_never_again(bench: Bench):
+    async def story(queue: Queue) -> None:
+        await queue.put([task("1", closed=True), task("task-2", id_given=False, closed=True)], [])
+        again = [task("1"), task("task-2", id_given=False)]
+        assert list(await queue.put(again, [])) == ["revised", "queued"]
+        assert [lease.task.id for lease in await queue.lease(5)] == ["1", "task-2"]
+        assert list(await queue.put([*again, task("1", closed=True)], [])) == ["duplicate"] * 3
+
+    bench.run(story)
+
+
+def test_a_closed_task_is_worked_on_where_closed_ones_are_not_skipped(bench: Bench):
+    async def story(queue: Queue) -> None:
+        assert list(await queue.put([task("1", closed=True)], [])) == ["queued"]
+        assert [lease.task.id for lease in await queue.lease(5)] == ["1"]
+
+    bench.run(story, skip_closed=False)
 
 
 def test_refused_elements_are_dead_letters_with_their_bytes_and_equal_bytes_are_one_with_a_count(bench: Bench):
@@ -285,6 +304,27 @@ def test_a_task_is_given_up_as_crashed_only_at_its_tenth_start_that_never_came_b
     bench.run(look)
 
 
+def test_a_task_that_is_given_up_as_crashed_is_told_once_reported_and_in_the_accounts(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task("1"), task("2")], [])
+        for _ in range(10):
+            for lease in await queue.lease(2):
+                assert lease.task.id == "2" or await queue.begin(lease)
+            bench.clock.now += 3601
+        assert queue.take_lost() == []
+        assert [lease.task.id for lease in await queue.lease(2)] == ["2"]
+        assert [(end.lease.task.id, end.outcome, end.code) for end in queue.take_lost()] == [("1", "failed", "crashed")]
+        assert queue.take_lost() == []
+        (report,) = await queue.reports(5)
+        assert (report.payload["taskId"], report.payload["status"]) == ("1", "failed")
+        counts = await queue.counts()
+        assert (counts.failed, counts.pending) == (1, 1)
+
+    bench.run(story, reports=True)
+    (day,) = read_days(bench.folder / "queue.db")
+    assert (day.outcome, day.tasks) == ("failed", 1)
+
+
 def test_a_failed_task_is_a_dead_letter_with_drafts_and_can_be_put_back_as_itself(bench: Bench):
     async def story(queue: Any) -> None:
         await queue.put([task("1")], [])
@@ -361,6 +401,17 @@ def test_pruning_takes_ended_tasks_and_old_ids_but_no_counter_and_nothing_that_w
         assert list(await queue.put([task("0")], [])) == ["queued"]
         counts = await queue.counts()
         assert (counts.received, counts.generated, counts.pending) == (6, 4, 2)
+
+    bench.run(story)
+
+
+def test_one_call_of_pruning_does_a_bounded_part(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task(str(number)) for number in range(5_100)], [])
+        await queue.finish([End(lease, "generated", "node") for lease in await queue.lease(5_100)])
+        bench.clock.now += 8 * 86400
+        assert await queue.prune(bench.clock.now, steps=1) == 5_000
+        assert await queue.prune(bench.clock.now) == 100
 
     bench.run(story)
 

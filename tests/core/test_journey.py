@@ -226,7 +226,8 @@ def test_a_known_type_does_not_wait_for_one_tier_while_the_other_refuses():
 def test_a_server_that_dies_during_a_repair_is_waited_for():
     where = situation(task=task("classify"), row=None, tiers=("general",), configured=True)
     _, end = walk(where, PLAN, NONSENSE, DOWN)
-    assert end == Deferred(5.0, "connection refused", failure=False)
+    assert (end.seconds, end.reason, end.failure) == (5.0, "connection refused", False)
+    assert [draft.answer for draft in end.drafts] == [NONSENSE.text]
 
 
 def test_when_the_time_of_a_task_has_run_out_no_stronger_tier_is_asked():
@@ -266,3 +267,11 @@ def test_the_budget_or_the_time_ends_the_asking_at_the_first_tier():
     spent = Trouble("budget", "spent", "llm_budget")
     steps, _ = walk(situation(task=task("classify"), row=None, tiers=("general", "strong"), configured=True), spent)
     assert kinds(steps) == ["AskPlan"]
+
+
+@pytest.mark.parametrize("origin", ["model", "hand", "somebody"])
+def test_only_what_we_composed_is_copied_where_no_models_program_may_run(origin):
+    steps, _ = walk(situation(program=Program("a", GOOD, origin), model_code_may_run=False), PROVEN)
+    assert [step.generator for step in steps if isinstance(step, Try)] == ["composer"]
+    steps, end = walk(situation(program=Program("a", GOOD, origin), model_code_may_run=True), PROVEN)
+    assert end.generator == {"kind": "copy", "of": "a", "origin": origin}

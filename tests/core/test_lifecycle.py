@@ -12,6 +12,7 @@ from code_evolver.core.lifecycle import (
     State,
     admit,
     after,
+    as_recorded,
     entry,
     move,
     worn_out,
@@ -75,6 +76,10 @@ def test_the_tenth_crash_is_the_last():
         ({b"a": 13_601.0}, False, False, "duplicate"),
         ({b"a": 13_600.0}, False, False, "queued"),
         ({b"b": 0.0}, False, False, "queued"),
+        ({as_recorded(b"a"): 0.0}, True, True, "duplicate"),
+        ({as_recorded(b"a"): 0.0}, True, False, "revised"),
+        ({as_recorded(b"a"): 99_999.0}, False, False, "queued"),
+        ({as_recorded(b"b"): 0.0}, True, True, "recorded"),
     ],
 )
 def test_what_arrives_is_told_apart_by_id_content_and_age(known, given, closed, expected):

@@ -44,8 +44,7 @@ def test_a_manifest_is_read_with_its_defaults():
     assert (tool.llm.tier, tool.llm.temperature, tool.llm.max_tokens, tool.llm.fallback) == ("fast", 0.2, 2000, "none")
     assert tool.http is None
     assert tool.executable is None
-    assert tool.secrets() == {"access_key"}
-    assert tool.describe()["input"].keys() == {"prompt", "words", "access_key"}
+    assert tool.input_schema["properties"].keys() == {"prompt", "words", "access_key"}
 
 
 def test_a_manifest_is_read_from_bytes_and_from_a_windows_path():

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, Message, read_message, receipt
+from code_evolver.core.setting_table import ROWS
 from code_evolver.core.task import CONTENT_FIELDS, Put, Refusal, Task, node_input
 
 TASK = {"id": "a", "taskName": "Summarize notes", "llmTaskType": "summarize", "content": "Some notes."}
@@ -122,10 +123,16 @@ def test_equal_elements_have_equal_bytes_whatever_their_key_order():
     assert first == second
 
 
-def test_an_element_over_a_megabyte_is_refused_without_its_bytes_and_with_a_short_reason():
-    (refusal,) = read_message(["y" * (LARGEST_RAW + 1)]).refusals
-    assert refusal.raw == b""
+def test_a_refused_element_of_the_largest_message_keeps_its_bytes_and_has_a_short_reason():
+    text = "y" * (ROWS["max_message_bytes"].default - 100)
+    (refusal,) = read_message([text]).refusals
+    assert refusal.raw == f'"{text}"'.encode()
     assert len(refusal.reason) <= 500
+
+
+def test_an_element_that_escapes_make_too_long_keeps_the_record():
+    (refusal,) = read_message(["ü" * (LARGEST_RAW // 6 + 1)], raw=b"the record").refusals
+    assert refusal.raw == b"the record"
 
 
 def test_an_element_too_deep_to_be_written_keeps_the_record():

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from code_evolver.core.journey import Generated, Proof
+from code_evolver.core.findings import Finding
+from code_evolver.core.journey import Draft, Generated, Proof
 from code_evolver.core.message import read_message
 from code_evolver.core.record import make_record, one_line, quotes, sample_input, source_id
 from code_evolver.core.task_types import known
@@ -82,3 +83,15 @@ def test_a_sample_is_synthetic_for_any_type():
     assert sample["content"] == "A short synthetic text."
     assert sample["instructions"] == "A synthetic instructions."
     assert "translationLanguages" in sample_input(task_of(llmTaskType="translate", content="x"), known("translate"))
+
+
+def test_a_refused_draft_is_kept_with_its_rule_and_mend_and_without_what_it_quoted():
+    found = Finding("wrong-result", 7, "result is 'Dear Ms Okafor'", "Put the tool's answer into result unchanged.")
+    draft = Draft("print(2)\n", (found, Finding("syntax", 1, "Not Python: Okafor.")), "local/tiny")
+    made = Generated(CODE, Proof((), {}, {}), {"kind": "model"}, drafts=(draft,))
+    named = {"keys": ("p", "k"), "tools": [], "runtime_sha256": "r", "now": 0.0}
+    record = make_record("summarize_letter", task_of(content=LETTER), known("summarize"), made, **named)
+    assert [(one["rule"], one["line"], one["message"]) for one in record["drafts"][0]["findings"]] == [
+        ("wrong-result", 7, found.mend), ("syntax", 1, ""),
+    ]  # fmt: skip
+    assert "Okafor" not in json.dumps(record)

@@ -23,10 +23,25 @@ def test_a_message_comes_back_as_it_was(one):
 @pytest.mark.parametrize("text", [
     "", "nonsense", "[]", "7", "{}", '{"at": "x", "target": "t", "arguments": []}', '{"at": 1, "target": 2, "arguments": []}',
     '{"at": 1, "target": "t", "arguments": {}}', '{"at": 1, "target": "t", "arguments": [], "raw": "%%%"}',
+    "[" * 100_000,
 ])  # fmt: skip
 def test_another_line_is_refused_by_its_number(text):
     with pytest.raises(InputError, match="Line 12 "):
         read_line(text, 12)
+
+
+@pytest.mark.parametrize("argument", ["half a pair \ud800", float("inf"), -float("inf"), ["deep"]])
+def test_whatever_a_hub_may_say_comes_back_from_its_line(argument):
+    for _ in range(150 if argument == ["deep"] else 0):
+        argument = [argument]
+    one = Recorded(1.0, "TaskHub", [argument])
+    assert read_line(write_line(one), 1) == one
+
+
+def test_repeated_keys_and_endless_numbers_are_read_as_the_hub_reads_them():
+    assert read_line('{"at": 1, "target": "t", "arguments": [{"a": 1, "a": 2, "b": 1e999}]}', 1).arguments == [
+        {"a": 2, "b": float("inf")}
+    ]
 
 
 def test_a_line_without_the_optional_parts_is_enough():

@@ -46,9 +46,38 @@ GOOD = {
 
 def test_a_good_record_is_read():
     assert read_record(json.dumps(GOOD), "a") == GOOD
+    whole = {**GOOD, "title": "T", "description": "D", "tools": ["summarizer"], "generator": {"kind": "hand"},
+             "proof": {"covers": {"languages": 2, "fields": ["content"], "max_chars": 9, "cases": 4}}}  # fmt: skip
+    assert read_record(json.dumps(whole), "a") == whole
 
 
-@pytest.mark.parametrize("change", [{"name": "b"}, {"tools": "x"}, {"version": "1"}, {"proof": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "b"},
+        {"tools": "x"},
+        {"version": "1"},
+        {"proof": None},
+        {"version": True},
+        {"version": 2**31},
+        {"version": -1},
+        {"tools": ["summarizer", 5]},
+        {"tools": [["summarizer"]]},
+        {"title": 5},
+        {"title": None},
+        {"description": ["x"]},
+        {"rating": 1},
+        {"generator": {"kind": 5}},
+        {"generator": {"kind": "copy", "origin": ["model"]}},
+        {"isolation": {"level": 1}},
+        {"proof": {"covers": None}},
+        {"proof": {"covers": [1]}},
+        {"proof": {"covers": {"languages": "many"}}},
+        {"proof": {"covers": {"max_chars": 1.5}}},
+        {"proof": {"covers": {"fields": "content"}}},
+        {"proof": {"covers": {"fields": [["content"]]}}},
+    ],
+)
 def test_a_record_of_another_form_is_told(change):
     with pytest.raises(StoreError, match=r"nodes/a/node\.json"):
         read_record(json.dumps({**GOOD, **change}), "a")

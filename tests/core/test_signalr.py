@@ -47,8 +47,7 @@ def test_unknown_fields_repeated_keys_and_spaces_are_accepted(record):
     assert signalr.parse(record) == {"type": 6, "new": 1}
 
 
-def test_the_handshake_is_what_a_server_expects_and_its_refusal_is_told():
-    assert signalr.handshake_request() == b'{"protocol":"json","version":1}\x1e'
+def test_a_refused_handshake_is_told():
     signalr.read_handshake(b"{}")
     with pytest.raises(HubRefused, match="version 99"):
         signalr.read_handshake(b'{"error":"no version 99"}')

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import threading
 from typing import Any
 
@@ -98,3 +99,24 @@ def test_a_reader_that_is_gone_is_no_error(pipe):
     for _ in range(1000):
         log.emit("notice", message="x")
     log.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of Windows are not made non-blocking")
+def test_a_non_blocking_descriptor_with_a_slow_reader_loses_no_events(pipe):
+    read, write = pipe
+    os.set_blocking(write, False)
+    log = EventLog(write, "r")
+    for number in range(3_000):  # several times what the pipe holds
+        log.emit("notice", message="x" * 100 + str(number))
+    events: list[dict[str, Any]] = []
+
+    def read_all():
+        with os.fdopen(os.dup(read), encoding="utf-8") as stream:
+            events.extend(json.loads(line) for line in stream)
+
+    reader = threading.Thread(target=read_all)
+    reader.start()
+    log.close(10.0)
+    os.close(write)
+    reader.join(10.0)
+    assert [event["seq"] for event in events] == list(range(1, 3_001))

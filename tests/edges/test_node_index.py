@@ -1,11 +1,17 @@
 """The index and registry.json: found at once, rebuildable at any time, damaged files set aside."""
 
 import json
+import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from code_evolver.core.registry import read_registry
+from code_evolver.core.errors import StoreError
+from code_evolver.core.registry import read_registry, summary
 from code_evolver.edges.node_index import SMALL, NodeIndex
+from code_evolver.edges.node_index.registry_file import RegistryFile
+from code_evolver.edges.node_index.schema import open_database
 
 
 def record(name, *, node_key=None, program="summarize:content", task="t-1", sha="0" * 64, version=1):
@@ -30,12 +36,12 @@ def listed(tmp_path):
 
 def test_a_registered_node_is_found_by_every_key(index):
     index.register([record("summarize_a")])
-    assert index.find("summarize:content/summarize_a").name == "summarize_a"
+    assert index.newest("summarize:content/summarize_a").name == "summarize_a"
     assert index.program("summarize:content").name == "summarize_a"
-    assert index.get("summarize_a").covers == {"languages": 2}
+    assert index.newest("summarize:content/summarize_a").covers == {"languages": 2}
     assert index.of_task("summarize:content/summarize_a", "t-1").name == "summarize_a"
     assert index.with_program("0" * 64) == "summarize_a"
-    assert index.find("nothing") is None
+    assert index.newest("nothing") is None
 
 
 def test_registry_json_is_complete_after_each_save(index, tmp_path):
@@ -94,13 +100,11 @@ def test_a_damaged_index_is_set_aside(tmp_path):
 
 def test_a_bad_node_is_neither_used_nor_an_example(index):
     index.register([{**record("summarize_a", node_key="k", sha="1" * 64), "rating": "bad"}])
-    assert index.find("k") is None
     assert index.newest("k").rating == "bad"
     assert index.program("summarize:content") is None
     assert index.near("summarize", ["a"]) == []
     index.register([record("summarize_a_2", node_key="k", version=2)])
-    assert index.find("k").name == "summarize_a_2"
-    assert index.newest("k").version == 2
+    assert (index.newest("k").name, index.newest("k").version) == ("summarize_a_2", 2)
 
 
 def test_copies_of_a_bad_program_serve_no_new_subject(index):
@@ -109,7 +113,7 @@ def test_copies_of_a_bad_program_serve_no_new_subject(index):
     assert index.program("summarize:content").name == "summarize_a"
     index.register([{**bad, "rating": "bad"}])
     assert index.program("summarize:content") is None
-    assert index.find(copy["node_key"]).name == "summarize_b"
+    assert index.newest(copy["node_key"]).name == "summarize_b"
 
 
 def test_nodes_are_near_by_words_by_type_and_never_as_copies(index):
@@ -180,3 +184,78 @@ def test_lines_of_the_registry_are_strict_json(index, tmp_path):
     assert json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))["nodes"]["a"]["title"].startswith(
         "quotes"
     )
+
+
+def test_a_healthy_index_that_is_locked_stays_where_it_is(tmp_path):
+    path = tmp_path / "index.db"
+    NodeIndex(path, tmp_path / "registry.json").close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="locked"):
+            open_database(path, busy_seconds=0.05)
+    assert not list(tmp_path.glob("*.damaged-*"))
+
+
+def test_an_index_that_cannot_be_opened_stays_where_it_is(tmp_path):
+    (tmp_path / "index.db").mkdir()
+    with pytest.raises(StoreError, match="unable to open"):
+        NodeIndex(tmp_path / "index.db", tmp_path / "registry.json")
+    assert (tmp_path / "index.db").is_dir()
+
+
+def test_a_foreign_database_is_set_aside(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "index.db")) as other:
+        other.execute("CREATE TABLE theirs (x)")
+    index = NodeIndex(tmp_path / "index.db", tmp_path / "registry.json")
+    index.close()
+    assert "index.db.damaged-1" in index.notices[0]
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda index: index.newest("k"),
+        lambda index: index.near("summarize", ["a"]),
+        lambda index: index.lessons("p", "summarize"),
+        lambda index: index.page(0, 10),
+        lambda index: index.page(5, 10, "summarize"),
+        lambda index: list(index.names()),
+        lambda index: list(index.originals()),
+        lambda index: index.copies(),
+        lambda index: index.unlisted(["a"]),
+        lambda index: index.catch_up(),
+        lambda index: index.register([record("another")]),
+    ],
+)
+def test_whatever_is_asked_of_a_broken_index_is_a_store_error(index, tmp_path, look):
+    index.register([record("summarize_a")])
+    with closing(sqlite3.connect(tmp_path / "state" / "index.db")) as other:
+        for table in ("nodes", "lessons", "notes"):
+            other.execute(f"DROP TABLE {table}")
+    with pytest.raises(StoreError, match="index"):
+        look(index)
+
+
+def test_writers_of_one_registry_do_not_share_a_temporary_file(tmp_path):
+    """A second writer comes while the first is amid its file: each file is whole, and the first knows that it lost."""
+    first, second = RegistryFile(tmp_path / "registry.json", ""), RegistryFile(tmp_path / "registry.json", "")
+
+    def nodes():
+        yield "a", summary(record("a"))
+        second.write([("b", summary(record("b")))])
+
+    first.write(nodes())
+    assert set(listed(tmp_path)) == {"a"}
+    assert (first.ours, second.ours) == (True, False)
+    assert [path.name for path in tmp_path.iterdir()] == ["registry.json"]
+
+
+def test_new_registries_that_killed_writers_left_are_swept_away_when_they_are_old(tmp_path):
+    old, young = tmp_path / ".registry.json.1-aa.new", tmp_path / ".registry.json.2-bb.new"
+    for path in (old, young):
+        path.write_text("half", encoding="utf-8")
+    os.utime(old, (1, 1))
+    RegistryFile(tmp_path / "registry.json", "")
+    assert not old.exists()
+    assert young.exists()

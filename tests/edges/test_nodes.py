@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from code_evolver.core.errors import StoreError
+from code_evolver.core.errors import InputError, StoreError
 from code_evolver.edges.nodes import NodeStore
 
 FILES = {"main.py": b"print('{}')\n", "node.json": b"{}\n", "README.md": b"# x\n"}
@@ -101,3 +101,12 @@ def test_a_kill_at_any_step_leaves_no_node_or_a_whole_one(tmp_path, step):
     assert not (tmp_path / "staged").exists() or not list((tmp_path / "staged").iterdir())
     if not found:
         store.save("a_node", FILES)
+
+
+@pytest.mark.parametrize("name", ["nothing", "../../etc", "", "a\0b", "x" * 70])
+def test_a_name_that_a_person_mistyped_is_bad_input(store, name):
+    store.save("summarize_text", FILES)
+    assert store.asked_for("summarize_text") == "summarize_text"
+    with pytest.raises(InputError, match="There is no node") as caught:
+        store.asked_for(name)
+    assert "nodes list" in caught.value.hint

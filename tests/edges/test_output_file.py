@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from code_evolver.core.errors import InputError
+from code_evolver.core.errors import InputError, StoreError
 from code_evolver.edges import output_file
 from code_evolver.edges.output_file import OutputFile
 
@@ -35,6 +35,26 @@ def place(tmp_path):
 
 def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("name", ["tasks.json", "tasks.jsonl"])
+def test_tasks_that_could_not_be_written_whole_leave_no_part_and_come_once_when_tried_again(tmp_path, name):
+    import resource  # not there on Windows
+
+    output = OutputFile.open(tmp_path / name, tmp_path / ".code_evolver")
+    output.add([{"id": 1}])
+    batch = [{"id": 2, "content": "x" * 50_000}]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(StoreError, match="cannot be written"):
+            output.spool(batch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    output.spool(batch)
+    output.close()
+    assert [one["id"] for one in output_file.read_tasks(tmp_path / name)] == [1, 2]
 
 
 def test_a_new_file_is_an_empty_array_at_once(place, clock):

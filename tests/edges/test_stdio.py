@@ -1,10 +1,13 @@
 """The door of a tool, through real processes: one document on stdout whatever comes in and whatever happens."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,6 +178,30 @@ def test_a_reader_of_stdout_that_is_gone_is_no_failure(act, exit_code):
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (exit_code, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of Windows are not made non-blocking")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_non_blocking_pipe_with_a_slow_reader_is_written_whole(stream):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    words = "x" * 1_000_000 if stream == "stdout" else ""
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: writing}
+    with tempfile.TemporaryFile() as given, os.fdopen(reading, "rb") as received:
+        given.write(json.dumps({"act": "noise" if stream == "stderr" else "", "words": words}).encode())
+        given.seek(0)
+        with subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], stdin=given, **pipes, env={**os.environ, "PYTHONPATH": SRC}
+        ) as process:
+            os.close(writing)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # whoever gives up at a full pipe ends here
+                process.wait(1.5)
+            got = received.read()
+            assert process.wait(60) == 0
+    if stream == "stdout":
+        assert json.loads(got)["got"]["words"] == words
+    else:
+        assert got.count(b"noise") == 2000 * 50 * 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closes a pipe as POSIX does")

@@ -276,3 +276,22 @@ def test_a_template_without_a_prompt_is_filled_all_the_same():
     models = ScriptedModels()
     call(box(models, {"quick_translator": manifest}), "quick_translator", "x", **LANGUAGES)
     assert models.asked[0].user == "Into fr."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tier"), [({}, "general"), ({"tier": "fast"}, "fast"), ({"tier": "strong"}, "strong")]
+)
+def test_call_llm_asks_a_model_of_the_tier_that_the_workflow_names(arguments, tier):
+    models = ScriptedModels(lambda ask: "red")
+    assert call(box(models), "call_llm", "Name a colour.", **arguments) == "red"
+    (ask,) = models.asked
+    assert (ask.purpose, ask.tier) == ("tool:call_llm", tier)
+    assert "Name a colour." in ask.user
+
+
+@pytest.mark.parametrize("tier", ["best", "", 5, ["fast"]])
+def test_a_tier_that_there_is_not_is_refused(tier):
+    models = ScriptedModels()
+    with pytest.raises(ToolError) as caught:
+        call(box(models), "call_llm", "Name a colour.", tier=tier)
+    assert (caught.value.actual_code, models.asked) == ("bad_input", [])

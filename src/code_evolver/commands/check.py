@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
             for what, status, found, mend in rows
         )
         checks = [{"check": what, "status": status, "found": found, "mend": mend} for what, status, found, mend in rows]
-        return {"checks": checks, "ok": not failed, "exit_code": 1 if failed else 0}, text
+        return {"success": not failed, "checks": checks, "ok": not failed, "exit_code": 1 if failed else 0}, text
 
     return answer(work, as_json=parsed.json)
 

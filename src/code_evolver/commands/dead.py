@@ -80,7 +80,13 @@ def _change(workspace: Workspace, action: str, keys: Sequence[str]) -> Printed:
         done = _do_ourselves(workspace, request)
     except WorkspaceHeld:
         done = _ask_connector(workspace, request)
-    said = f"{done.get('retried', done.get('dropped', 0))} {'put back into the queue' if action == 'retry' else 'dropped'}.\n"
+    changed = done.get("retried", done.get("dropped", 0))
+    if not changed and list(keys) != ["all"]:
+        raise InputError(
+            f"None of {', '.join(keys)} is a dead letter that could be {'tried again' if action == 'retry' else 'dropped'}.",
+            "`code-evolver dead list` shows their keys; an element that was no task cannot be tried again.",
+        )
+    said = f"{changed} {'put back into the queue' if action == 'retry' else 'dropped'}.\n"
     return done, said + ("`code-evolver work` works them off without a hub.\n" if action == "retry" else "")
 
 

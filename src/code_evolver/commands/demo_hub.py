@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from code_evolver.cli import parser
-from code_evolver.commands.output import answer
+from code_evolver.commands.output import Printed, answer
 from code_evolver.core.errors import InputError
 from code_evolver.core.strict_json import loads, show
 from code_evolver.demo.hub import DemoHub
@@ -29,11 +29,21 @@ def main(argv: Sequence[str]) -> int:
     )
     made.add_argument("--token", default="", help="what /secure/taskhub wants")
     parsed = made.parse_args(list(argv))
-    if parsed.tasks and (code := answer(lambda: ({"tasks": len(_tasks(parsed.tasks))}, ""), as_json=False)):
-        return code
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(parsed))
+        return answer(lambda: _served(parsed), as_json=parsed.json)
     return 0
+
+
+def _served(parsed: Any) -> Printed:
+    """Serve; raises InputError for tasks that cannot be read and a port that cannot be had."""
+    try:
+        asyncio.run(_serve(parsed, _tasks(parsed.tasks) if parsed.tasks else [message[-1] for message in MESSAGES]))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"The port {parsed.port} cannot be had: {reason}.", "Name another with --port, 0 for any free one."
+        ) from error
+    return {}, ""
 
 
 def _tasks(path: str) -> list[Any]:
@@ -50,8 +60,7 @@ def _tasks(path: str) -> list[Any]:
     return found
 
 
-async def _serve(parsed: Any) -> None:
-    messages = _tasks(parsed.tasks) if parsed.tasks else [message[-1] for message in MESSAGES]
+async def _serve(parsed: Any, messages: list[Any]) -> None:
     async with DemoHub(port=parsed.port, token=parsed.token) as hub:
         line = {"event": "ready", "url": hub.url} if parsed.json else f"READY {hub.url}"
         sys.stdout.write((json.dumps(line) if parsed.json else str(line)) + "\n")

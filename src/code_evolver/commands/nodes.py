@@ -72,8 +72,8 @@ def _list(workspace: Workspace, parsed: Any) -> Printed:
 
 
 def _show(workspace: Workspace, parsed: Any) -> Printed:
-    (name,) = _one(parsed.words)
     store = node_store(workspace)
+    name = store.asked_for(*_one(parsed.words))
     record = store.record(name)
     unchanged = source_hash(store.code(name)) == record["sha256"]
     failed = failures_of(workspace).counts().get(name, 0)
@@ -88,7 +88,7 @@ def _show(workspace: Workspace, parsed: Any) -> Printed:
 
 def _verify(workspace: Workspace, parsed: Any) -> Printed:
     store = node_store(workspace)
-    names = sorted(store.names()) if parsed.all else _one(parsed.words)
+    names = sorted(store.names()) if parsed.all else [store.asked_for(*_one(parsed.words))]
     kit = proof_kit(workspace.root)
     index = _index(workspace)
     rows = [_verified(store, index, name, kit) for name in names]
@@ -113,7 +113,7 @@ def _verified(store: NodeStore, index: NodeIndex, name: str, kit: Any) -> dict[s
         return {"name": name, "verdict": "failed", "why": proof.broken}
     if proof.findings:
         return {"name": name, "verdict": "failed", "why": f"{proof.findings[0].rule}: {proof.findings[0].message}"}
-    fresh = {**record, "sha256": source_hash(code), "tools": list(tools_of(code)), "proof": dict(proof.record),
+    fresh = {**_authored(record, code), "tools": list(tools_of(code)), "proof": dict(proof.record),
              "isolation": dict(proof.level), "runtime_sha256": versions["runtime"]}  # fmt: skip
     if fresh != record:
         store.replace(name, "node.json", write_record(fresh))
@@ -121,10 +121,20 @@ def _verified(store: NodeStore, index: NodeIndex, name: str, kit: Any) -> dict[s
     return {"name": name, "verdict": "proven again" if drifted else "ok", "why": drifted}
 
 
+def _authored(record: dict[str, Any], code: bytes) -> dict[str, Any]:
+    """Give the record of this very program: one that was changed is nobody's but the hand that changed it."""
+    sha256 = source_hash(code)
+    if sha256 == record["sha256"]:
+        return record
+    kept = {key: value for key, value in record.items() if key != "drafts"}
+    # What a person wrote in may be a task's text: it leaves this workspace in no training set.
+    return {**kept, "sha256": sha256, "generator": {"kind": "hand"}, "quotes_task": True}
+
+
 def _try(workspace: Workspace, parsed: Any) -> Printed:
     """Run a node on its sample as a person would: in a process of its own, sealed as always."""
-    (name,) = _one(parsed.words)
     store = node_store(workspace)
+    name = store.asked_for(*_one(parsed.words))
     record = store.record(name)
     environment = {**os.environ, **({"CODE_EVOLVER_STUB_TOOLS": "1"} if parsed.stub else {})}
     command = [sys.executable, str(store.path(name) / "main.py")]
@@ -147,12 +157,17 @@ def _rate(workspace: Workspace, parsed: Any) -> Printed:
     if rating not in ("good", "bad"):
         raise InputError(f"A rating is good or bad, not {show(rating)}.", "code-evolver nodes rate NAME good")
     store = node_store(workspace)
-    rated = {**store.record(name), "rating": rating, "rating_note": one_line(parsed.note)}
+    rated = {**store.record(store.asked_for(name)), "rating": rating, "rating_note": one_line(parsed.note)}
     store.replace(name, "node.json", write_record(rated))
     index = _index(workspace)
     index.register([rated])
     index.close()
-    said = "It is made anew at the next task of its kind; it stays until then." if rating == "bad" else "Noted."
+    said = (
+        "It is no example any more. At the next task of its kind another program is tried; where none other results "
+        "(without a model the composer writes the same one), it goes on serving."
+        if rating == "bad"
+        else "Noted."
+    )
     return {"node": name, "rating": rating, "note": rated["rating_note"]}, said + "\n"
 
 

@@ -1,13 +1,15 @@
 """`code-evolver registry rebuild`: make registry.json and the index anew from nodes/."""
 
 import sys
+import time
 from collections.abc import Sequence
 
 from code_evolver.assembly import node_store
 from code_evolver.cli import parser
 from code_evolver.commands.output import Printed, answer, workspace_of
+from code_evolver.core.events import timestamp
 from code_evolver.edges.node_index import NodeIndex
-from code_evolver.edges.workspace import Workspace
+from code_evolver.edges.workspace import Workspace, hold
 from code_evolver.shelf import reconcile
 
 
@@ -20,7 +22,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def rebuild(workspace: Workspace) -> Printed:
-    """Read every node.json; a damaged one is named and left out."""
+    """Read every node.json; a damaged one is named and left out. Raises WorkspaceHeld beside a running connector."""
+    with hold(workspace, {"started": timestamp(time.time()), "command": "registry rebuild"}):
+        return _rebuild(workspace)
+
+
+def _rebuild(workspace: Workspace) -> Printed:
     damaged: list[str] = []
     index = NodeIndex(workspace.index, workspace.registry)
     index.clear()

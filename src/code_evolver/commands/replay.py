@@ -77,7 +77,7 @@ async def _take_in(workspace: Workspace, file: Path, hub_name: str) -> int:
     workspace.prepare()
     with hold(workspace, {"started": timestamp(time.time()), "command": "replay"}):
         queue = SqliteQueue.open(workspace.queue, reserve=workspace.reserve)
-        intake = Intake(queue, _tell, hub_name, pending=0, keep=lambda _: None, wake=lambda: None)
+        intake = Intake(queue, _tell, hub_name, pending=lambda: 0, wake=lambda: None)
         try:
             messages = _read(file)
             while batch := list(islice(messages, _BATCH)):

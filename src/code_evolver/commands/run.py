@@ -11,7 +11,7 @@ from typing import Any
 
 from code_evolver import __version__
 from code_evolver.cli import in_utf8
-from code_evolver.core.errors import CodeEvolverError, failure
+from code_evolver.core.errors import CodeEvolverError, InputError, failure
 from code_evolver.core.render import Lines, summary
 from code_evolver.core.setting_kinds import as_json
 from code_evolver.core.settings import flags, from_flags
@@ -149,6 +149,10 @@ def _demo(settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
     """Start the embedded hub beside us; give the settings that lead to it and the number of its tasks."""
     from code_evolver.demo_process import demo_hub  # starts a process: only where --demo is asked for
 
+    if settings.get("hub_url"):
+        raise InputError(
+            "--demo and --hub-url exclude each other: the demo brings its own hub.", "Leave one of them out."
+        )
     workspace = settings.get("workspace") or tempfile.mkdtemp(prefix="code-evolver-demo-")
     with demo_hub() as (url, count):
         yield {

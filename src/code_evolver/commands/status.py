@@ -6,6 +6,7 @@ from typing import Any
 
 from code_evolver.cli import parser
 from code_evolver.commands.output import Printed, answer, workspace_of
+from code_evolver.core.events import timestamp
 from code_evolver.core.strict_json import escape
 from code_evolver.edges.queue_sqlite import read_days, read_status
 from code_evolver.edges.queue_sqlite.reading import Day
@@ -37,8 +38,9 @@ def status(workspace: Workspace) -> Printed:
             ("generated", "reused", "failed", "pending", "rejected", "duplicates", "received", "dead"), 0
         )
         found = {**zero, "oldest_pending_seconds": None, "llm": llm_cost(()), **found}
+    shown = {**found, "last_error_at": _time(found.get("last_error_at"))}
     return found, "".join(
-        f"{key.replace('_', ' '):<24} {_shown(value)}\n" for key, value in found.items() if value not in ({}, [])
+        f"{key.replace('_', ' '):<24} {_shown(value)}\n" for key, value in shown.items() if value not in ({}, [])
     )
 
 
@@ -54,6 +56,10 @@ def llm_cost(days: Sequence[Day]) -> dict[str, float | None]:
         "tokens_per_second": round(written / seconds, 1) if seconds else None,
         "repairs": int(sum(day.repairs for day in days)),
     }
+
+
+def _time(at: float | None) -> str | None:
+    return None if at is None else timestamp(at)
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Frames between us and the sealed child, and the limits they are held to. The child's side: child/nursery.py."""
+"""Frames between us and the sealed child, and the limits they are held to. The child's side: child/worker.py."""
 
 import struct
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ REAL = Limits(wall=60.0, cpu=30, memory=1024 * 1024 * 1024, stdout=16 * 1024 * 1
 
 MOST_BYTES = {
     b"R": 4096,
-    b"C": 4 * 1024 * 1024,
+    b"C": 48 * 1024 * 1024,  # the largest message of a hub (16 MB) as a call, with room for two pairs at once
     b"O": 65536,
     b"E": 65536,
     b"X": 64,

@@ -179,6 +179,8 @@ class Deferred:
     reason: str
     failure: bool
     """Counts against the task's limit of attempts."""
+    drafts: tuple[Draft, ...] = ()
+    """What was written until then: the dead letter keeps it where this was the last attempt."""
 
 
 Step = AskPlan | AskCode | Try | Refused
@@ -189,8 +191,13 @@ Journey = Generator[Step, Any, Ending]
 def journey(situation: Situation) -> Journey:
     """Decide one task's way: a copy of a known program, else a model's program, else a composed one, else rejected."""
     drafts: list[Draft] = []
+    ending = yield from _decide(situation, drafts)
+    return replace(ending, drafts=tuple(drafts)) if isinstance(ending, Deferred) else ending
+
+
+def _decide(situation: Situation, drafts: list[Draft]) -> Journey:
     trouble: Trouble | None = None
-    if situation.program and (situation.model_code_may_run or situation.program.origin != "model"):
+    if situation.program and (situation.model_code_may_run or situation.program.origin == "composer"):
         ending = yield from _copy(situation.program, drafts)
         if ending:
             return ending

@@ -93,13 +93,21 @@ def worn_out(crashes: int) -> bool:
     return crashes >= MAX_STARTS
 
 
+def as_recorded(digest: bytes) -> bytes:
+    """Give what a content is remembered by that was recorded only: another value than where it was accepted."""
+    return bytes(255 - byte for byte in digest)
+
+
 def admit(known: Mapping[bytes, float], digest: bytes, *, id_given: bool, closed: bool, now: float) -> Put:
     """Decide what becomes of a task that arrives.
 
-    `known`: digest → time of acceptance of every content accepted under its id. Content that was accepted once is a
-    duplicate even after another revision: a hub that sends its whole list again must not set off work without end.
+    `known`: digest → time of acceptance of every content accepted under its id, as_recorded(digest) → that of every
+    content recorded. Content that was accepted once is a duplicate even after another revision: a hub that sends its
+    whole list again must not set off work without end. What was only recorded is worked on when it comes open.
     """
     seen = known.get(digest)
+    if seen is None and closed:
+        seen = known.get(as_recorded(digest))
     if seen is not None and (id_given or now - seen < ANONYMOUS_SECONDS):
         return "duplicate"
     if closed:

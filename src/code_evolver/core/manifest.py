@@ -89,21 +89,6 @@ class Manifest:
         """Raise InputError where the tool's answer does not fit."""
         fit(self.output_schema, payload, f"{self.name}: the output", self.output_schema.get("properties", {}))
 
-    def secrets(self) -> frozenset[str]:
-        """Give the names of inputs that are secret."""
-        properties = self.input_schema.get("properties", {})
-        return frozenset(name for name, schema in properties.items() if schema.get("secret"))
-
-    def describe(self) -> dict[str, Any]:
-        """Give what a model is told of the tool."""
-        properties = self.input_schema.get("properties", {})
-        return {
-            "name": self.name,
-            "description": self.description,
-            "input": {name: schema.get("description", "") for name, schema in properties.items()},
-            "tags": list(self.tags),
-        }
-
 
 def load(text: str | bytes, path: str) -> Manifest:
     """Read a manifest. `path` names the file: for messages, and because the tool must be called like it.

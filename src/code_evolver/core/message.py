@@ -10,8 +10,8 @@ from code_evolver.core.strict_json import MAX_DEPTH, depth_over, dumps, kind, sh
 from code_evolver.core.task import Put, Refusal, Task
 from code_evolver.core.task_reading import canonical_text, is_task, looks_like_task, read_id, read_task
 
-LARGEST_RAW = 1_000_000
-"""Bytes of an element that a refusal keeps."""
+LARGEST_RAW = 16 * 1024 * 1024
+"""Bytes of an element that a refusal keeps: as many as a message may have."""
 LARGEST_RECEIPT = 24 * 1024
 """Bytes of a receipt with lists: hubs refuse answers over 32 KB."""
 LONGEST_REASON = 500
@@ -58,6 +58,8 @@ class _Reading:
         try:
             raw = canonical_text(element).encode("ascii")
         except RecursionError:
+            raw = self.record
+        if len(raw) > LARGEST_RAW:  # escapes made it longer than what came
             raw = self.record
         return raw if len(raw) <= LARGEST_RAW else b""
 

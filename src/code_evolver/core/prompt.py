@@ -140,7 +140,7 @@ def code_ask(  # noqa: PLR0913 - everything that a prompt is made of, named
     tier: str = "",
     lessons: Sequence[tuple[str, str]] = (),
 ) -> Ask:
-    """Ask for the program in one fenced block; with findings: for a better one. `lessons`: (rule, message) of earlier drafts."""
+    """Ask for the program in one fenced block; with findings: for a better one. `lessons`: (rule, how to mend it) of earlier drafts."""
     code = draft.decode("utf-8", "replace") if isinstance(draft, bytes) else draft
     sections = {
         "rules": "\n".join([rules(known(task.type), task), *_lessons(lessons)]),
@@ -255,8 +255,9 @@ def _findings(findings: Sequence[Finding], draft: str) -> str:
 
 def _lessons(lessons: Sequence[tuple[str, str]]) -> list[str]:
     """Tell what earlier drafts of this kind got wrong: it is cheaper not to make a mistake than to mend it."""
-    rows = [f"- {rule}: {_line(message)}" for rule, message in lessons[:MOST_LESSONS]]
-    return ["Earlier programs of this kind were refused because:", *rows] if rows else []
+    rows = [f"- {_line(rule)}: {_line(message)}".rstrip(": ") for rule, message in lessons[:MOST_LESSONS]]
+    # Fenced: they come from a file that outlives the run and its program.
+    return ["Earlier programs of this kind were refused because:", fence("\n".join(rows))] if rows else []
 
 
 def _line(text: str) -> str:

@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from code_evolver.core.events import timestamp
+from code_evolver.core.findings import Finding
 from code_evolver.core.journey import Generated
 from code_evolver.core.registry import SCHEMA_VERSION, source_hash
 from code_evolver.core.task import Task
@@ -62,12 +63,22 @@ def _history(task: Task, made: Generated) -> dict[str, Any]:
     if made.generator.get("kind") != "model":
         return {}
     drafts = [
-        {"generator": draft.generator, "code": draft.code, "findings": [found.as_dict() for found in draft.findings]}
+        {"generator": draft.generator, "code": draft.code, "findings": [told(found, task) for found in draft.findings]}
         for draft in made.drafts[-MOST_DRAFTS:]
         if draft.code and not quotes(draft.code, task.fields)
     ]
     quoting = quotes(made.code.decode("utf-8", "replace"), task.fields)
     return {**({"drafts": drafts} if drafts else {}), **({"quotes_task": True} if quoting else {})}
+
+
+def told(found: Finding, task: Task) -> dict[str, object]:
+    """Give a finding as it may be kept: its rule and how to mend it. Its own message quotes the program and the task."""
+    return {"rule": found.rule, "line": found.line, "message": lesson(found, task)}
+
+
+def lesson(found: Finding, task: Task) -> str:
+    """Give the fixed sentence of a finding, "" where it has none."""
+    return _own_words(found.mend, task)
 
 
 def source_id(task_id: str) -> str:

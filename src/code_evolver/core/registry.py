@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from code_evolver.core.errors import StoreError
@@ -15,6 +15,12 @@ _REQUIRED = {
     "name": str, "task_type": str, "tools": list, "program_key": str, "node_key": str, "source_task": str, "generator": dict,
     "proof": dict, "isolation": dict, "sha256": str, "created": str, "version": int,
 }  # fmt: skip
+
+
+_TEXTS = ("title", "description", "rating", "rating_note", "parent")
+"""May be missing; text where they are there."""
+_COUNTS = ("languages", "max_chars", "cases")
+_MOST = 2**31
 
 
 def source_hash(code: bytes) -> str:
@@ -31,12 +37,37 @@ def read_record(text: str | bytes, name: str) -> dict[str, Any]:
         raise StoreError(f"nodes/{name}/node.json is damaged: {error.message}", hint) from error
     if not isinstance(found, dict):
         raise StoreError(f"nodes/{name}/node.json is no object.", hint)
-    wrong = [key for key, kind in _REQUIRED.items() if not isinstance(found.get(key), kind)]
+    wrong = [key for key, kind in _REQUIRED.items() if not isinstance(found.get(key), kind)] or list(_odd(found))
     if wrong:
         raise StoreError(f"nodes/{name}/node.json lacks {', '.join(wrong)}, or has another type there.", hint)
     if found["name"] != name:
         raise StoreError(f"nodes/{name}/node.json is the record of another node, {found['name'][:64]!r}.", hint)
     return found
+
+
+def _odd(record: Mapping[str, Any]) -> Iterator[str]:
+    """Name what is of another form below the first level; every reader of a record trusts these."""
+    yield from (key for key in _TEXTS if not isinstance(record.get(key, ""), str))
+    if not _texts(record["tools"]):
+        yield "tools"
+    if not _count(record["version"]):
+        yield "version"
+    for part, key in (("generator", "kind"), ("generator", "origin"), ("isolation", "level")):
+        if not isinstance(record[part].get(key, ""), str):
+            yield f"{part}.{key}"
+    covers = record["proof"].get("covers", {})
+    if not isinstance(covers, dict) or not (
+        all(_count(covers.get(key, 0)) for key in _COUNTS) and _texts(covers.get("fields", []))
+    ):
+        yield "proof.covers"
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST
 
 
 def write_record(record: Mapping[str, Any]) -> bytes:

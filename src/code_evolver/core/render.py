@@ -51,7 +51,11 @@ _LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "report_failed": lambda event: f"  the hub did not take the report of {_short(event['task_id'])}: {_message(event['reason'])}",
     "notice": lambda event: f"Note: {_short(event['message'], 400)}",
     "events_dropped": lambda event: f"Note: {event['count']} events were dropped, because their reader was too slow",
-    "shutdown_requested": lambda event: f"Stopping ({_short(event['reason'])}); the task in work may end. Press Ctrl+C again to stop now.",
+    "shutdown_requested": lambda event: (
+        "Stopping; the task in work may end. Ctrl+C once more stops at once."
+        if event["reason"] in ("SIGINT", "SIGTERM", "launcher")
+        else f"Stopping ({_short(event['reason'])})"
+    ),
     "failed": lambda event: f"Error: {_message(event['error'])}",
 }  # fmt: skip
 

@@ -87,11 +87,6 @@ def head_of_push(target: str) -> bytes:
     )
 
 
-def handshake_request() -> bytes:
-    """Give the first record of a connection: JSON, version 1."""
-    return encode({"protocol": "json", "version": 1})
-
-
 def read_handshake(record: bytes) -> None:
     """Read the server's answer to the handshake. Raises HubRefused with the server's own error."""
     try:

@@ -34,7 +34,6 @@ class Tally:
     tokens_in: int = 0
     tokens_out: int = 0
     repairs: int = 0
-    queue_size: int = 0
     current: str = ""
     """Id of the task in work, "" between tasks."""
     current_name: str = ""
@@ -55,8 +54,6 @@ class Tally:
             counter(self, fields)
         if name in _STEPS:
             self.step = _STEPS[name]
-        if "queue_size" in fields:
-            self.queue_size = fields["queue_size"]
 
     @property
     def pending(self) -> int:

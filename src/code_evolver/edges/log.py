@@ -4,8 +4,8 @@ A reader that is slow, stopped or gone costs events, never tasks: beyond `limit`
 counted in `events_dropped`.
 """
 
-import contextlib
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -16,6 +16,7 @@ from code_evolver.core.events import line
 from code_evolver.core.strict_json import escape
 
 _BATCH = 500
+_POLL_SECONDS = 0.05
 
 
 class EventLog:
@@ -100,7 +101,10 @@ class EventLog:
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._fd, view) :]
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BlockingIOError:  # whoever shares the terminal or pipe made it non-blocking: the reader is only slow
+                _wait_writable(self._fd)
 
     def _discard(self) -> None:
         while not self._closing:
@@ -109,9 +113,11 @@ class EventLog:
             self._waiting.clear()
 
 
-def silence_standard_error() -> None:
-    """Point a closed descriptor 2 at the null device, so that a library's stray warning cannot fail the program."""
-    with contextlib.suppress(OSError):
-        os.fstat(2)
-        return
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+def _wait_writable(fd: int) -> None:
+    """Wait until the descriptor may take something, at most a moment: the caller tries again."""
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(fd, select.POLLOUT)
+        waiting.poll(1000)
+    else:  # Windows selects on sockets only
+        time.sleep(_POLL_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from code_evolver.core.errors import DiskFull, StoreError
+from code_evolver.core.errors import DiskFull, InputError, StoreError
 from code_evolver.core.naming import safe_name
 from code_evolver.core.registry import read_record, source_hash
 from code_evolver.core.strict_json import show
@@ -44,6 +44,12 @@ class NodeStore:
         if folder.is_symlink():
             raise StoreError(f"nodes/{name} is a symbolic link.", "Put the node's folder itself there.")
         return folder
+
+    def asked_for(self, name: str) -> str:
+        """Give the name that a person gave. Raises InputError where no node has it."""
+        if not safe_name(name) or not self.exists(name):
+            raise InputError(f"There is no node {show(name)}.", "`code-evolver nodes list` shows the names.")
+        return name
 
     def code(self, name: str) -> bytes:
         """Read main.py."""

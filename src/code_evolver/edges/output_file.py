@@ -5,6 +5,7 @@ does not grow with the number of tasks.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ SMALL: Final = 1_000_000
 """Bytes up to which the array is replaced each second; above, at 10 % growth and at the end."""
 LARGEST_ARRAY: Final = 256_000_000
 """Bytes of a foreign array that is continued: it is read whole once."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _HINT: Final = "Name another file, or move this one away."
 
 
@@ -59,14 +61,14 @@ class OutputFile:
     def _begin(self) -> None:
         if self.lines:
             _check_lines(self.path)
-            self._spool = self.path.open("ab")
+            self._spool = self.path.open("ab", buffering=0)
             if self._spool.tell() and not _ends_line(self.path):
                 self._spool.write(b"\n")
             return
         self._spool_path.parent.mkdir(parents=True, exist_ok=True)
         if not self._continues():
             _fill_spool(self._spool_path, _read_array(self.path))
-        self._spool = self._spool_path.open("ab")
+        self._spool = self._spool_path.open("ab", buffering=0)
         self._size = self._spool.tell()
         self.flush(force=True)
 
@@ -80,16 +82,19 @@ class OutputFile:
 
     def add(self, raw_tasks: Sequence[Mapping[str, Any]]) -> None:
         """Add tasks, and replace the file when it is time to."""
+        self.spool(raw_tasks)
+        self.flush()
+
+    def spool(self, raw_tasks: Sequence[Mapping[str, Any]]) -> None:
+        """Add tasks without replacing the file; where it raises, none of them was added."""
         if self._spool is None or not raw_tasks:
             return
         data = "".join(strict_json.dumps_foreign(dict(task)) + "\n" for task in raw_tasks).encode(
             "utf-8", "backslashreplace"
         )
         with _mapped(self.path):
-            self._spool.write(data)
-            self._spool.flush()
+            _append(self._spool, data)
         self._size += len(data)
-        self.flush()
 
     def flush(self, *, force: bool = False) -> bool:
         """Put the array in place if it is due: also to be called each second. Says whether it did."""
@@ -124,13 +129,24 @@ class OutputFile:
             self._spool = None
 
 
+def _append(file: IO[bytes], data: bytes) -> None:
+    """Add all of it or nothing: what a full disk took of it is cut off again, for it comes once more."""
+    before = file.seek(0, os.SEEK_END)
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(before)
+        raise
+
+
 @contextlib.contextmanager
 def _mapped(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in {28, 122}  # ENOSPC, EDQUOT: the same numbers wherever they exist
-        fault: type[CodeEvolverError] = DiskFull if full else StoreError
+        fault: type[CodeEvolverError] = DiskFull if error.errno in _NO_ROOM else StoreError
         raise fault(
             f"{path} cannot be written: {error.strerror or error}.", "Free some room or name another file."
         ) from error

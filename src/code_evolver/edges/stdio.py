@@ -6,7 +6,9 @@ import errno
 import io
 import json
 import os
+import select
 import sys
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from code_evolver.core.redact import Redactor
 
 MAX_INPUT: Final = 50_000_000
 """Bytes."""
+_WAIT_SECONDS: Final = 0.1
+_PATIENCE: Final = 50
+"""Times that a line for people waits for a slow reader, 5 s in all."""
 Clean = Callable[[str], str]
 
 
@@ -50,10 +55,24 @@ class _Harmless(io.RawIOBase):
         return self.descriptor
 
     def write(self, data: Any) -> int:
-        try:
-            return os.write(self.descriptor, data)
-        except OSError:
-            return len(data)
+        for _ in range(_PATIENCE):
+            try:
+                return os.write(self.descriptor, data)
+            except BlockingIOError:  # non-blocking, and its reader slow
+                _wait_writable(self.descriptor)
+            except OSError:
+                break
+        return len(data)
+
+
+def _wait_writable(descriptor: int) -> None:
+    """Wait until the descriptor may take something, at most a moment: the caller tries again."""
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLOUT)
+        waiting.poll(_WAIT_SECONDS * 1000)
+    else:  # Windows selects on sockets only
+        time.sleep(_WAIT_SECONDS)
 
 
 def _text_stream(descriptor: int) -> io.TextIOWrapper:
@@ -85,7 +104,10 @@ def _write_all(wire: int, line: str) -> bool:
     left = memoryview((line + "\n").encode("utf-8", "backslashreplace"))
     try:
         while left:
-            left = left[os.write(wire, left) :]
+            try:
+                left = left[os.write(wire, left) :]
+            except BlockingIOError:  # non-blocking, and its reader slow: waited for like a reader of any other pipe
+                _wait_writable(wire)
     except OSError as error:
         return error.errno in {errno.EPIPE, errno.EINVAL, errno.EBADF}
     return True

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from code_evolver.core import strict_json
 from code_evolver.core.errors import CodeEvolverError, InputError, ModelError, ToolError, UnknownTool
 from code_evolver.core.extract import summarize
+from code_evolver.core.llm_config import TIERS
 from code_evolver.core.manifest import Llm, Manifest, nearest
 from code_evolver.core.strict_json import show
 from code_evolver.core.tool_prompt import question
@@ -132,7 +133,8 @@ class Toolbox:
         system, user = question(part, payload)
         purpose = f"tool:{manifest.name}"
         try:
-            ask = Ask(purpose, part.tier, system, user, max_tokens=part.max_tokens, temperature=part.temperature)
+            tier = _tier(manifest, part, payload)
+            ask = Ask(purpose, tier, system, user, max_tokens=part.max_tokens, temperature=part.temperature)
             return _text(manifest, (await self._models.ask(ask)).text)
         except ModelError as error:
             if part.fallback != "extractive":
@@ -189,6 +191,12 @@ def _object(manifest: Manifest, prompt: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ToolError(f"{manifest.name} takes a JSON object, not {strict_json.kind(found)}.", hint, code="bad_input")
     return found
+
+
+def _tier(manifest: Manifest, part: Llm, payload: Mapping[str, Any]) -> str:
+    """Give the tier that is asked for where the manifest offers the choice, else the manifest's own."""
+    offered = manifest.input_schema.get("properties", {}).get("tier", {}).get("enum", ())
+    return str(payload["tier"]) if payload.get("tier") in TIERS and payload["tier"] in offered else part.tier
 
 
 def _text(manifest: Manifest, text: str) -> str:

@@ -12,7 +12,7 @@ from code_evolver.configuration import load
 from code_evolver.core.english.answers import check_answer
 from code_evolver.core.english.reading import Reading, read
 from code_evolver.core.errors import InputError, ModelError
-from code_evolver.core.settings import Layer, defaults_differ, from_json, resolve
+from code_evolver.core.settings import defaults_differ, from_flags, from_json, resolve
 from code_evolver.core.strict_json import show
 from code_evolver.edges import stdio
 from code_evolver.edges.workspace import Workspace
@@ -36,18 +36,26 @@ class Understood:
     notes: tuple[str, ...]
 
 
-def understand(request: str) -> Understood:
-    """Read a request by rules, and ask a model where they are not sure. Raises InputError that quotes the words."""
+def understand(request: str, workspace: str | None = None) -> Understood:
+    """Read a request by rules, and ask the workspace's model where they are not sure. Raises InputError that quotes the words."""
     reading = read(request)
     if not reading.unsure:
         return Understood(reading.settings, reading.said, "rules", reading.notes)
-    answer = asyncio.run(_ask_model(request))
+    answer = asyncio.run(_ask_model(request, workspace))
     if answer is None:
         first = reading.unsure[0]
         raise InputError(f"{show(first.words)} was not understood: {first.why}", first.hint, code="not_understood")
     checked = check_answer(request, answer)
     notes = (*reading.notes, *_doubts(reading))
     return Understood({**reading.settings, **checked}, reading.said | checked.keys(), "llm", notes)
+
+
+def _without_workflows(found: Understood) -> list[str]:
+    if found.settings["auto_generate_workflows"] or "auto_generate_workflows" in found.said:
+        return []
+    return [
+        "No workflows were asked for: tasks are received and stay pending. Say `and generate workflows` to have them."
+    ]
 
 
 def _doubts(reading: Reading) -> list[str]:
@@ -57,9 +65,9 @@ def _doubts(reading: Reading) -> list[str]:
     ]
 
 
-async def _ask_model(request: str) -> dict[str, Any] | None:
+async def _ask_model(request: str, workspace: str | None) -> dict[str, Any] | None:
     """Give a model's reading, or None where no model answers."""
-    resolved = load(Layer({}, {}))
+    resolved = load(from_flags({"workspace": workspace}))
     models = await models_of(resolved, _quiet)
     try:
         if not models.configured:
@@ -94,9 +102,9 @@ def main(argv: list[str] | None = None) -> None:
     def run(given: dict[str, Any]) -> stdio.Result:
         if options is None:
             raise InputError(f"The arguments {arguments} are not understood.", USAGE.splitlines()[0])
-        found = understand(given["request"])
+        found = understand(given["request"], options["workspace"])
         config = config_of(found.settings)
-        reading = {"config": config, "parsed_by": found.parsed_by, "notes": list(found.notes)}
+        reading = {"config": config, "parsed_by": found.parsed_by, "notes": [*found.notes, *_without_workflows(found)]}
         if options["dry_run"]:
             return reading
         chosen = {key: value for key, value in config.items() if value is not None or key in found.said}

@@ -32,7 +32,7 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError("node is missing.", 'Send {"node": "summarize_blog_post"}.')
     workspace, name = _find({**given, **workspace_flag(sys.argv[1:])})
     store = node_store(workspace)
-    code, record = store.code(name), store.record(name)
+    code, record = store.code(store.asked_for(name)), store.record(name)
     prose = asyncio.run(_prose(workspace, code, record))
     text = readme(name, code, record, prose.text, prose.model).encode("utf-8")
     by = "model" if prose.text else "none"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -139,5 +140,30 @@ def test_while_draining_results_are_refused_messages_ignored_and_our_calls_still
             (answer,) = [record for record in hub.peers[0].records if record["type"] == 3]
             assert "error" in answer
             assert not heard.received
+
+    asyncio.run(scene())
+
+
+def test_a_hub_that_sends_and_reads_nothing_is_left_and_reception_goes_on_with_the_next_connection(client):
+    async def behave(peer: Peer) -> None:
+        if len(hub.peers) > 1:
+            await peer.push("later")
+            return
+        peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for number in range(100):  # the answers repeat the id: more than the sockets between us hold
+            await peer.say(
+                {"type": 1, "target": "TaskHub", "arguments": [], "invocationId": f"{number}-{'i' * 100_000}"}
+            )
+        while True:
+            await peer.say({"type": 6})
+            await asyncio.sleep(0.05)  # a hub's pings: the watchdog must not be what ends it
+
+    hub = FaultHub(behave)
+
+    async def scene() -> None:
+        async with hub.running(), listening(hub.url, client=client, server_timeout_seconds=0.5) as heard:
+            await heard.until(lambda heard: heard.ids == ["later"])
+            assert "read nothing for 0.5 s" in heard.named("disconnected")[0]["reason"]
 
     asyncio.run(scene())

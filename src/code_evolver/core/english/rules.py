@@ -52,7 +52,6 @@ _FOREVER = (
     r"|say(?: so| stop)?|tell you(?: to stop)?)|(?:stopped|cancelled|canceled|interrupted|killed|further notice)"
     r"|(?:it is |it's )?(?:stopped|cancelled|canceled|interrupted|killed)(?: by (?:me|hand|us))?|(?:ctrl|control)[+ -]c))"
 )
-_CALLED = r"(?:called|named|name|name is|is called|is named|with the name|with name|is|:|=)"
 _NAME = r"(?P<name>[^ ]+)"
 _THEN_STOP = rf"(?: ,)?(?: and)?(?: then)? {STOPPING}(?: again| listening| receiving)?(?= [,.)(:=-]|$)"
 _ABOUT = r"(?:about |around |approximately |roughly |exactly |precisely |a total of |the next |at most |up to |no more than |a maximum of |max |a duration of |a period of |another )?"

@@ -51,7 +51,7 @@ class Connection(ABC):
         return self._opened().last_byte
 
     async def close(self) -> None:
-        """Close hard, within 0.4 s, in any state; no thread and no task is left."""
+        """Close hard, within 0.3 s, in any state; no thread and no task is left."""
         if self._socket is not None:
             await self._socket.end()
 

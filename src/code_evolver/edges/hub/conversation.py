@@ -39,6 +39,7 @@ class Conversation:
         self._emit = emit
         self._clock = clock
         self._over = False
+        self._deaf = asyncio.Event()
         self._waiting_for_room = False
         self._awake = clock()
         self._ids = itertools.count(1)
@@ -48,7 +49,7 @@ class Conversation:
 
     async def live(self) -> None:
         """Talk until the connection ends. Raises HubUnreachable with the reason."""
-        tasks = [asyncio.create_task(each) for each in (self._read(), self._watch(), self._speak())]
+        tasks = [asyncio.create_task(each) for each in (self._read(), self._watch(), self._speak(), self._listened())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -70,12 +71,19 @@ class Conversation:
                 future.exception()  # seen: nobody waits for it any more
 
     async def answer(self, record: Mapping[str, Any]) -> None:
-        """Answer a call of the hub; nothing where the connection is gone, for only who asked may get it."""
-        if not self._over:
-            try:
+        """Answer a call of the hub; nothing where the connection is gone, for only who asked may get it.
+
+        A hub that takes no answers for the server timeout counts as gone: reception must not wait for it for ever.
+        """
+        if self._over or self._deaf.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._settings.server_timeout_seconds):
                 await self._connection.send(record)
-            except HubUnreachable:
-                return
+        except TimeoutError:
+            self._deaf.set()
+        except HubUnreachable:
+            return
 
     async def _send(self, record: Mapping[str, Any]) -> None:
         if self._over:
@@ -225,6 +233,12 @@ class Conversation:
             silence = now - max(self._connection.last_byte(), self._awake)
             if silence >= limit:
                 raise HubUnreachable(f"The hub has been silent for {limit:g} s.", "It may be frozen or cut off.")
+
+    async def _listened(self) -> None:
+        """Raise HubUnreachable when the hub took no answer for too long."""
+        await self._deaf.wait()
+        limit = self._settings.server_timeout_seconds
+        raise HubUnreachable(f"The hub has read nothing for {limit:g} s.", "It may be frozen or overloaded.")
 
     def _fail_own(self) -> None:
         for future in self._own.values():

@@ -128,7 +128,7 @@ class Socket(ws_client.ClientConnection):
         return HubUnreachable(f"The connection was closed ({why}){cause}.", "The hub's log may say why.")
 
     async def end(self) -> None:
-        """Close politely where the hub takes part, hard where not; within 0.2 s."""
+        """Close politely where the hub takes part, hard where not; within 0.3 s."""
         with contextlib.suppress(WebSocketException, OSError):
             if self.protocol.state is OPEN:
                 self.protocol.send_close(1000)

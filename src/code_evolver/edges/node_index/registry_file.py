@@ -1,18 +1,23 @@
 """registry.json on the disk: one node a line, added to by copy and rename, made anew where it is not what was written last."""
 
 import contextlib
+import os
+import secrets
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from code_evolver.core.errors import DiskFull, StoreError
 from code_evolver.core.registry import appended, bounds, entry, read_registry, render
+from code_evolver.edges.node_index.trouble import ROOM_ERRORS
 
-_NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 LARGE_BYTES = 4 << 20
 """A file of this size is not read into memory: its ends and its number of lines are looked at."""
+_LEFT_SECONDS = 3600.0
+"""A new file of this age was left behind by a writer that was killed."""
 Nodes = Iterable[tuple[str, dict[str, Any]]]
 """(name, summary) of each node."""
 
@@ -24,6 +29,7 @@ class RegistryFile:
         """`seal` is what `seal` gave after the last write, in this process or one before: then the file need not be read."""
         self.path = path
         self._seal = seal
+        self._sweep()
 
     @property
     def seal(self) -> str:
@@ -33,7 +39,7 @@ class RegistryFile:
     @property
     def ours(self) -> bool:
         """Say whether nobody else has touched the file since."""
-        return bool(self._seal) and self._seal == self._look()
+        return bool(self._seal) and self._seal == _look(self.path)
 
     def add(self, nodes: Sequence[tuple[str, dict[str, Any]]], *, first: bool) -> None:
         """Add nodes to a copy of the file, which then replaces it."""
@@ -70,15 +76,9 @@ class RegistryFile:
             stream.seek(0)
             return sum(1 for _ in stream) == count + head.count(b"\n") + tail.count(b"\n")
 
-    def _look(self) -> str:
-        with contextlib.suppress(OSError):
-            found = self.path.stat()
-            return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
-        return ""
-
     def _replace(self, keep: int, text: Iterable[str]) -> None:
         """Write the first `keep` bytes of the present file, then `text`, to a new file, and put that in its place."""
-        fresh = self.path.with_name(".registry.json.new")
+        fresh = self.path.with_name(f".registry.json.{os.getpid()}-{secrets.token_hex(4)}.new")
         try:
             if keep:
                 shutil.copyfile(self.path, fresh)
@@ -87,13 +87,30 @@ class RegistryFile:
                 stream.truncate()
                 for piece in text:
                     stream.write(piece.encode("utf-8"))
+            seal = _look(fresh)  # before the rename: after it, the file there may be another writer's already
             _replace(fresh, self.path)
         except OSError as error:
-            kind = DiskFull if error.errno in _NO_SPACE else StoreError
+            kind = DiskFull if error.errno in ROOM_ERRORS else StoreError
             raise kind(
                 f"registry.json cannot be written: {error.strerror}.", "Check the workspace's permissions and room."
             ) from error
-        self._seal = self._look()
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+        self._seal = seal
+
+    def _sweep(self) -> None:
+        with contextlib.suppress(OSError):
+            for left in self.path.parent.glob(".registry.json.*new"):
+                if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                    left.unlink()
+
+
+def _look(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+    return ""
 
 
 def _replace(source: Path, target: Path) -> None:

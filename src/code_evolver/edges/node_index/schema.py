@@ -5,6 +5,10 @@ import os
 import sqlite3
 from pathlib import Path
 
+from code_evolver.edges.node_index.trouble import damaged, mapped
+
+BUSY_SECONDS = 5.0
+"""How long a statement waits for another program that has the file locked."""
 _APPLICATION_ID = 0x43454958  # "CEIX"
 _VERSION = 2
 TABLES = """
@@ -30,25 +34,35 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 WORDS = "CREATE VIRTUAL TABLE words USING fts5 (words, content='', tokenize=\"unicode61\")"
 
 
-def open_database(path: Path) -> tuple[sqlite3.Connection, list[str]]:
-    """Open, or make, index.db; give it with notices. A damaged or foreign file is set aside, an older one made anew."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _connect(path), []
-    except sqlite3.DatabaseError as error:
-        kept = set_aside(path)
-        notice = f"index.db could not be used ({error}); it was kept as {kept.name} and is made anew from nodes/"
-        return _connect(path), [notice]
+class _Foreign(sqlite3.DatabaseError):
+    """The file is whole, and not ours."""
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False)
+def open_database(path: Path, busy_seconds: float = BUSY_SECONDS) -> tuple[sqlite3.Connection, list[str]]:
+    """Open, or make, index.db; give it with notices. A damaged or foreign file is set aside, an older one made anew.
+
+    Raises StoreError (locked, not ours to write, disk) or DiskFull: the file is then left as it is.
+    """
+    with mapped(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _connect(path, busy_seconds), []
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, _Foreign) and not damaged(error):
+                raise
+            kept = set_aside(path)
+            notice = f"index.db could not be used ({error}); it was kept as {kept.name} and is made anew from nodes/"
+            return _connect(path, busy_seconds), [notice]
+
+
+def _connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=busy_seconds)
     try:
         version = _version(connection)
         if 0 < version < _VERSION:  # ours, of an earlier day: nothing in it that nodes/ does not say
             connection.close()
             _remove(path)
-            return _connect(path)
+            return _connect(path, busy_seconds)
         # Rebuildable from nodes/: a lost last transaction costs a look at the folder at the next start, so no sync a commit.
         connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8000;")
         if not version:
@@ -64,13 +78,13 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """Give the version of our file, 0 for an empty one. Raises sqlite3.DatabaseError for any other."""
+    """Give the version of our file, 0 for an empty one. Raises _Foreign for any other."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return 0
     if application != _APPLICATION_ID or version > _VERSION:
-        raise sqlite3.DatabaseError("another program's or version's file")
+        raise _Foreign("another program's or version's file")
     return version
 
 

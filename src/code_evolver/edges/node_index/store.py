@@ -4,17 +4,18 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_evolver.core.errors import DiskFull, StoreError
+from code_evolver.core.errors import StoreError
 from code_evolver.core.examples import Candidate
 from code_evolver.core.registry import summary
 from code_evolver.edges.node_index import search
 from code_evolver.edges.node_index.registry_file import RegistryFile
-from code_evolver.edges.node_index.schema import has_words, open_database, set_aside
+from code_evolver.edges.node_index.schema import BUSY_SECONDS, has_words, open_database, set_aside
+from code_evolver.edges.node_index.trouble import mapped
 
 SMALL = 1000
 """Up to so many nodes registry.json is complete after each save; above, at most a second behind (call `catch_up`)."""
@@ -45,11 +46,13 @@ _UPSERT = (
     " rating = excluded.rating"
 )
 _CHANGED = "INSERT INTO notes VALUES ('changed', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
-_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # SQLite calls a write of the WAL that finds no room an i/o error
 
 
 class NodeIndex:
-    """Find and register nodes. Safe to use from several threads; writing registry.json holds nobody up who looks."""
+    """Find and register nodes. Safe to use from several threads; writing registry.json holds nobody up who looks.
+
+    Every method raises StoreError where index.db cannot be used (locked, damaged, disk), DiskFull where there is no room.
+    """
 
     def __init__(self, database: Path, registry: Path) -> None:
         """Open, or make, index.db. A damaged or foreign one is set aside and says so in `notices`: reconcile it."""
@@ -57,8 +60,12 @@ class NodeIndex:
         self._lock = threading.RLock()
         self._registry_lock = threading.RLock()
         self._db, self.notices = open_database(database)
-        self._full_text = has_words(self._db)
-        self._count = int(self._db.execute("SELECT count(*) FROM nodes").fetchone()[0])
+        with ExitStack() as undo:
+            undo.callback(self._db.close)
+            with self._reading() as db:
+                self._full_text = has_words(db)
+                self._count = int(db.execute("SELECT count(*) FROM nodes").fetchone()[0])
+            undo.pop_all()
         self._behind: list[tuple[str, dict[str, Any]]] = []
         self._stale = False
         self._file = RegistryFile(registry, self._note("registry").rpartition("|")[0])
@@ -68,10 +75,6 @@ class NodeIndex:
         return self._count
 
     # ── looking up ───────────────────────────────────────────────────────────────────────────────────────────────────
-    def find(self, node_key: str) -> Entry | None:
-        """Find the newest node of a node key that nobody has rated bad."""
-        return self._one("node_key = ? AND rating != 'bad' ORDER BY number DESC", node_key)
-
     def newest(self, node_key: str) -> Entry | None:
         """Find the newest node of a node key, however rated."""
         return self._one("node_key = ? ORDER BY number DESC", node_key)
@@ -83,10 +86,6 @@ class NodeIndex:
             "ORDER BY number",
             program_key,
         )
-
-    def get(self, name: str) -> Entry | None:
-        """Find a node by its name."""
-        return self._one("name = ?", name)
 
     def of_task(self, node_key: str, task_id: str) -> Entry | None:
         """Find the newest node that a task was the source of."""
@@ -103,31 +102,29 @@ class NodeIndex:
         where: tuple[Any, ...] = (*values, limit, offset)
         if not task_type:
             query, where = "SELECT name, summary, rating FROM nodes WHERE number > ?", (self._before(offset), limit, 0)
-        with self._lock:
-            rows = self._db.execute(f"{query} ORDER BY number LIMIT ? OFFSET ?", where).fetchall()
+        with self._reading() as db:
+            rows = db.execute(f"{query} ORDER BY number LIMIT ? OFFSET ?", where).fetchall()
         return [(name, {**json.loads(shown), "rating": rating}) for name, shown, rating in rows]
 
     def _before(self, offset: int) -> int:
         """Give the number after which a page begins: counted, or read off where no number is missing."""
-        with self._lock:
-            first, last = self._db.execute(
+        with self._reading() as db:
+            first, last = db.execute(
                 "SELECT (SELECT min(number) FROM nodes), (SELECT max(number) FROM nodes)"
             ).fetchone()
             if offset <= 0 or first is None:
                 return -1
             if last - first + 1 == self._count:
                 return int(first) + offset - 1
-            found = self._db.execute(
-                "SELECT number FROM nodes ORDER BY number LIMIT 1 OFFSET ?", (offset - 1,)
-            ).fetchone()
+            found = db.execute("SELECT number FROM nodes ORDER BY number LIMIT 1 OFFSET ?", (offset - 1,)).fetchone()
         return int(last if found is None else found[0])
 
     def names(self) -> Iterator[str]:
         """Give all names, a piece at a time."""
         last = -1
         while True:
-            with self._lock:
-                rows = self._db.execute(
+            with self._reading() as db:
+                rows = db.execute(
                     "SELECT number, name FROM nodes WHERE number > ? ORDER BY number LIMIT 1000", (last,)
                 ).fetchall()
             if not rows:
@@ -137,15 +134,15 @@ class NodeIndex:
 
     def copies(self) -> int:
         """Count the nodes that are copies of a proven program."""
-        with self._lock:
-            return int(self._db.execute("SELECT count(*) FROM nodes WHERE generator = 'copy'").fetchone()[0])
+        with self._reading() as db:
+            return int(db.execute("SELECT count(*) FROM nodes WHERE generator = 'copy'").fetchone()[0])
 
     def originals(self) -> Iterator[str]:
         """Give the names of nodes that are no copies, each program once, a piece at a time."""
         last = -1
         while True:
-            with self._lock:
-                rows = self._db.execute(
+            with self._reading() as db:
+                rows = db.execute(
                     "SELECT number, name FROM nodes AS n WHERE number > ? AND generator != 'copy' AND NOT EXISTS (SELECT 1 FROM"
                     " nodes AS e WHERE e.sha256 = n.sha256 AND e.generator != 'copy' AND e.number < n.number)"
                     " ORDER BY number LIMIT 500",
@@ -159,20 +156,20 @@ class NodeIndex:
     def unlisted(self, names: Sequence[str]) -> list[str]:
         """Give those of some names (a few hundred) that the index does not have."""
         marks = ",".join("?" * len(names))
-        with self._lock:
-            rows = self._db.execute(f"SELECT name FROM nodes WHERE name IN ({marks})", list(names)).fetchall()  # noqa: S608 - question marks only
+        with self._reading() as db:
+            rows = db.execute(f"SELECT name FROM nodes WHERE name IN ({marks})", list(names)).fetchall()  # noqa: S608 - question marks only
         known = {name for (name,) in rows}
         return [name for name in names if name not in known]
 
     def near(self, task_type: str, words: Sequence[str]) -> list[Candidate]:
         """Give nodes that could serve as examples (core.examples.nearest chooses)."""
-        with self._lock:
-            return search.candidates(self._db, task_type, words, full_text=self._full_text)
+        with self._reading() as db:
+            return search.candidates(db, task_type, words, full_text=self._full_text)
 
     def lessons(self, program_key: str, task_type: str, limit: int = 5) -> list[tuple[str, str]]:
         """Give (rule, message) of what earlier drafts of this kind got wrong."""
-        with self._lock:
-            return search.lessons(self._db, program_key, task_type, limit)
+        with self._reading() as db:
+            return search.lessons(db, program_key, task_type, limit)
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def learn(self, program_key: str, task_type: str, found: Sequence[tuple[str, str]]) -> None:
@@ -240,14 +237,14 @@ class NodeIndex:
             self._count, self._stale = 0, True
 
     @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, mapped(self._database):
+            yield self._db
+
+    @contextmanager
     def _writing(self) -> Iterator[None]:
-        try:
-            with self._db:
-                yield
-        except sqlite3.OperationalError as error:
-            full = getattr(error, "sqlite_errorcode", 0) & 0xFF in _FULL
-            kind = DiskFull if full else StoreError
-            raise kind(f"index.db cannot be written: {error}.", "Check the disk: its room and permissions.") from error
+        with mapped(self._database), self._db:
+            yield
 
     # ── registry.json ────────────────────────────────────────────────────────────────────────────────────────────────
     def catch_up(self) -> None:
@@ -271,13 +268,12 @@ class NodeIndex:
                 raise
 
     def _write_anew(self) -> None:
-        with closing(sqlite3.connect(self._database, check_same_thread=False)) as reader:  # who looks up need not wait
+        with (
+            mapped(self._database),
+            closing(sqlite3.connect(self._database, timeout=BUSY_SECONDS)) as reader,  # who looks up need not wait
+        ):
             rows = reader.execute("SELECT name, summary FROM nodes ORDER BY number")
             self._file.write((name, json.loads(shown)) for name, shown in rows)
-
-    def registry_problem(self) -> str:
-        """Say what is wrong with registry.json: "" when it holds exactly the nodes of the index."""
-        return self._file.problem(self.names, len(self))[0]
 
     def mend_registry(self) -> str:
         """Write registry.json anew where it is missing, damaged or behind; a damaged one is set aside. Give the notice."""
@@ -302,16 +298,16 @@ class NodeIndex:
             self._db.close()
 
     def _one(self, where: str, *values: str) -> Entry | None:
-        with self._lock:
-            row = self._db.execute(f"SELECT {_COLUMNS} FROM nodes WHERE {where} LIMIT 1", values).fetchone()  # noqa: S608 - ours
+        with self._reading() as db:
+            row = db.execute(f"SELECT {_COLUMNS} FROM nodes WHERE {where} LIMIT 1", values).fetchone()  # noqa: S608 - ours
         if row is None:
             return None
         name, key, program, kind, source, sha256, generator, covers, title, version, rating = row
         return Entry(name, key, program, kind, source, sha256, generator, json.loads(covers), title, version, rating)
 
     def _note(self, name: str) -> str:
-        with self._lock:
-            row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        with self._reading() as db:
+            row = db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
         return "" if row is None else str(row[0])
 
     def _keep_note(self, name: str, value: str) -> None:

@@ -27,13 +27,18 @@ def finish(db: sqlite3.Connection, options: Options, ends: Sequence[End]) -> lis
     done = [_end(db, end, now) for end in ends]
     kept = [end for end, good in zip(ends, done, strict=True) if good]
     db.executemany(sql.DROP_BODY, [(end.lease.seq,) for end in kept])
-    counted: Counter[str] = Counter(end.outcome for end in kept)
-    counted["pending"] = -len(kept)
-    count(db, counted)
-    _account(db, kept, now)
-    if options.reports:
-        db.executemany(sql.ADD_REPORT, [(as_json(_report(end)),) for end in kept])
+    book(db, options, kept, now)
     return done
+
+
+def book(db: sqlite3.Connection, options: Options, ends: Sequence[End], now: float) -> None:
+    """Count ends, put them in the accounts, and leave their reports for the hub."""
+    counted: Counter[str] = Counter(end.outcome for end in ends)
+    counted["pending"] = -len(ends)
+    count(db, counted)
+    _account(db, ends, now)
+    if options.reports:
+        db.executemany(sql.ADD_REPORT, [(as_json(_report(end)),) for end in ends])
 
 
 def _end(db: sqlite3.Connection, end: End, now: float) -> bool:

@@ -44,16 +44,17 @@ def _admit(db: sqlite3.Connection, options: Options, tasks: Sequence[Task], rows
     now = options.clock()
     verdicts: list[Put] = []
     for task, key in zip(tasks, keys, strict=True):
-        digest = digest_key(task.digest)
+        digest, closed = digest_key(task.digest), task.closed and options.skip_closed
         contents = known.setdefault(key, {})
-        verdict = lifecycle.admit(contents, digest, id_given=task.id_given, closed=task.closed, now=now)
+        verdict = lifecycle.admit(contents, digest, id_given=task.id_given, closed=closed, now=now)
         verdicts.append(verdict)
         if verdict == "duplicate":
             continue
         seq += 1
-        contents[digest] = now
-        rows.seen.append((seq, key, digest, now))
-        _add(rows, options, task, seq, now)
+        mark = lifecycle.as_recorded(digest) if closed else digest
+        contents[mark] = now
+        rows.seen.append((seq, key, mark, now))
+        _add(rows, options, task, seq, now, closed=closed)
     accepted = len(rows.bodies)
     rows.counted.update(
         seq=len(rows.seen), received=accepted, pending=accepted, recorded=len(rows.seen) - accepted,
@@ -75,9 +76,9 @@ def _known(db: sqlite3.Connection, keys: Sequence[bytes]) -> Known:
     return known
 
 
-def _add(rows: _Rows, options: Options, task: Task, seq: int, now: float) -> None:
+def _add(rows: _Rows, options: Options, task: Task, seq: int, now: float, *, closed: bool) -> None:
     by_priority, by_due = options.ranks(task)
-    state = lifecycle.entry(closed=task.closed)
+    state = lifecycle.entry(closed=closed)
     rows.tasks.append(
         (
             seq,
@@ -89,10 +90,10 @@ def _add(rows: _Rows, options: Options, task: Task, seq: int, now: float) -> Non
             by_priority,
             by_due,
             now,
-            now if task.closed else None,
+            now if closed else None,
         )
     )
-    if not task.closed:
+    if not closed:
         rows.bodies.append((seq, task_to_bytes(task)))
 
 

@@ -2,26 +2,25 @@
 
 import math
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 
 from code_evolver.core import lifecycle
 from code_evolver.core.lifecycle import Event
 from code_evolver.edges.queue_sqlite import sql
 from code_evolver.edges.queue_sqlite.codec import task_from_bytes
-from code_evolver.edges.queue_sqlite.ends import bury
-from code_evolver.edges.queue_sqlite.options import Options, count, counters, note
-from code_evolver.ports import Lease
+from code_evolver.edges.queue_sqlite.ends import book, bury
+from code_evolver.edges.queue_sqlite.options import Options, counters, note
+from code_evolver.ports import End, Lease
 
 CRASHED = "Its worker died {count} times while it worked on this task, so it is not tried again."
 
 
-def lease(db: sqlite3.Connection, options: Options, limits: Sequence[int]) -> list[list[Lease]]:
-    """Lease up to each limit of the tasks that are due, in the order in force."""
+def lease(db: sqlite3.Connection, options: Options, limits: Sequence[int]) -> list[tuple[list[Lease], list[End]]]:
+    """Lease up to each limit of the tasks that are due, in the order in force; with the first, what was given up."""
     now = options.clock()
     db.execute(sql.COME_DUE, (lifecycle.move(Event.COME_DUE)[1], now))
-    reclaim(db, now, now)
-    return [_lease(db, options, limit, now) for limit in limits]
+    lost = reclaim(db, options, now, now)
+    return [(_lease(db, options, limit, now), [] if place else lost) for place, limit in enumerate(limits)]
 
 
 def _lease(db: sqlite3.Connection, options: Options, limit: int, now: float) -> list[Lease]:
@@ -61,31 +60,35 @@ def release(db: sqlite3.Connection, leases: Sequence[Lease]) -> list[bool]:
     return [db.execute(sql.RELEASE, row).rowcount == 1 for row in rows]
 
 
-def reclaim(db: sqlite3.Connection, expired_at: float, now: float) -> None:
-    """Take back leases that expired; a task that took its worker down too often becomes a dead letter."""
-    for seq, crashes, identifier in db.execute(sql.EXPIRED, (expired_at,)).fetchall():
+def reclaim(db: sqlite3.Connection, options: Options, expired_at: float, now: float) -> list[End]:
+    """Take back leases that expired; a task that took its worker down too often becomes a dead letter, and is given."""
+    lost: list[End] = []
+    for seq, crashes in db.execute(sql.EXPIRED, (expired_at,)).fetchall():
         if not lifecycle.worn_out(crashes):
             db.execute(sql.RECLAIM, (int(lifecycle.move(Event.RECLAIM)[1]), crashes, seq))
             continue
         reason = CRASHED.format(count=crashes)
         db.execute(sql.CRASH, (int(lifecycle.move(Event.CRASH)[1]), crashes, "crashed", reason, now, seq))
-        bury(db, seq, identifier, "crashed", reason, now)
-        count(db, Counter(failed=1, pending=-1))
+        task = task_from_bytes(db.execute(sql.BODY, (seq,)).fetchone()[0])
+        bury(db, seq, task.id, "crashed", reason, now)
+        lost.append(End(Lease(seq, "", task, crashes, 0, 0.0), "failed", reason=reason, code="crashed"))
+    book(db, options, lost, now)
+    return lost
 
 
-def recover(db: sqlite3.Connection, options: Options) -> int:
-    """Reset former leases, clamp due times, set the number pending right, and give it.
+def recover(db: sqlite3.Connection, options: Options) -> tuple[int, list[End]]:
+    """Reset former leases, clamp due times, set the number pending right; give it, and what was given up.
 
     Clamped because the clock may have been set back since a task was postponed.
     """
     now = options.clock()
-    reclaim(db, math.inf, now)
+    lost = reclaim(db, options, math.inf, now)
     latest = now + options.longest_wait
     db.execute(sql.CLAMP, (latest, latest))
     pending = sum(db.execute(sql.COUNT_STATES).fetchone())
     if counters(db)["pending"] != pending:
         db.execute(sql.SET_COUNTER, (pending, "pending"))
-    return int(pending)
+    return int(pending), lost
 
 
 def next_due(db: sqlite3.Connection, now: float) -> float | None:

@@ -23,6 +23,8 @@ class Options:
     max_failures: int = 5
     use_priority: bool = True
     use_due_date: bool = True
+    skip_closed: bool = True
+    """Record closed tasks instead of working on them."""
     reports: bool = False
     lease_seconds: float = 3600.0
     longest_wait: float = 900.0

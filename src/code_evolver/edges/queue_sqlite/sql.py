@@ -57,7 +57,7 @@ RELEASE = (
     "UPDATE tasks SET state = ?, begun = 0, token = NULL, expires = NULL WHERE seq = ? AND token = ? AND state = ?"
 )
 # A start that never came back counts as a crash; one that was postponed or released in order does not.
-EXPIRED = "SELECT seq, crashes + begun, id FROM tasks WHERE state = 2 AND expires <= ?"
+EXPIRED = "SELECT seq, crashes + begun FROM tasks WHERE state = 2 AND expires <= ?"
 RECLAIM = "UPDATE tasks SET state = ?, crashes = ?, begun = 0, token = NULL, expires = NULL WHERE seq = ?"
 CRASH = "UPDATE tasks SET state = ?, crashes = ?, code = ?, reason = ?, ended = ?, token = NULL, expires = NULL WHERE seq = ?"
 CLAMP = "UPDATE tasks SET not_before = ? WHERE state = 1 AND not_before > ?"

@@ -28,6 +28,7 @@ class SqliteQueue:
         self._writer = writer
         self._options = options
         self._oldest = 0
+        self._lost: list[End] = []
         # One object a step, made once: the writer merges jobs whose steps are the same.
         self._put: Step = partial(_with, intake.put, options)
         self._lease: Step = partial(_with, moves.lease, options)
@@ -76,7 +77,9 @@ class SqliteQueue:
 
     async def lease(self, limit: int) -> Sequence[Lease]:
         """Lease up to `limit` due tasks, in order of priority, due date, arrival."""
-        found: Sequence[Lease] = (await self._writer.do(self._lease, [limit]))[0]
+        found: Sequence[Lease]
+        found, lost = (await self._writer.do(self._lease, [limit]))[0]
+        self._lost += lost
         return found
 
     async def begin(self, lease: Lease) -> bool:
@@ -102,7 +105,14 @@ class SqliteQueue:
 
     async def recover(self) -> int:
         """At the start: reset former leases, clamp due times; give the number pending."""
-        return int(await self._ask(lambda db: moves.recover(db, self._options)))
+        pending, lost = await self._ask(lambda db: moves.recover(db, self._options))
+        self._lost += lost
+        return int(pending)
+
+    def take_lost(self) -> Sequence[End]:
+        """Give the tasks that were given up, since the last call, for taking their worker down: nobody else tells of them."""
+        lost, self._lost = self._lost, []
+        return lost
 
     async def counts(self) -> Counts:
         """Count."""
@@ -154,11 +164,15 @@ class SqliteQueue:
         found: reading.Status = await self._ask(lambda db: reading.status(db, self._options.clock()))
         return found
 
-    async def prune(self, now: float) -> int:
-        """Drop ended tasks and remembered ids over their age or number, a step at a time; give the rows dropped."""
+    async def prune(self, now: float, *, steps: int = 200) -> int:
+        """Drop ended tasks and remembered ids over their age or number, in so many steps at most; give the rows dropped."""
         total = 0
-        while taken := int(await self._ask(lambda db: ends.prune(db, self._options, now))):
+        for _ in range(steps):
+            # As intake: what is no task's end must not eat the room that is kept for ends.
+            (taken,) = await self._writer.do(lambda db, _: [ends.prune(db, self._options, now)], [None], intake=True)
             total += taken
+            if not taken:
+                break
         return total
 
     async def close(self) -> None:

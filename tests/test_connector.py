@@ -1,0 +1,88 @@
+"""A run as a whole, without a hub or with one that is not there: what it does at its start and how it ends."""
+
+import asyncio
+import time
+
+from code_evolver.configuration import load
+from code_evolver.connector import connect
+from code_evolver.core.settings import Layer
+from code_evolver.edges.queue_sqlite import SqliteQueue
+from code_evolver.edges.workspace import Workspace
+from code_evolver.ports import End
+from code_evolver.stopping import StopRequest
+from tests.queue_helpers import Clock, task
+
+LIMIT = 60.0
+
+
+def queued(folder, story, clock=time.time):
+    """Have something happen in the workspace's queue before the run."""
+    workspace = Workspace.at(folder)
+    workspace.prepare()
+
+    async def play():
+        queue = SqliteQueue.open(workspace.queue, clock=clock)
+        await story(queue)
+        await queue.close()
+
+    asyncio.run(play())
+
+
+def connected(folder, emit=lambda _name, /, **_fields: None, *, hub=False, **settings):
+    resolved = load(Layer({"workspace": str(folder), "llm": "off", **settings}, {}))
+
+    async def play():
+        async with asyncio.timeout(LIMIT):
+            return await connect(resolved, emit, stop=StopRequest(), hub=hub)
+
+    return asyncio.run(play())
+
+
+def test_the_queue_is_worked_off_also_where_new_tasks_are_not_to_be_worked_on(tmp_path):
+    queued(tmp_path, lambda queue: queue.put([task("1")], []))
+    result, code = connected(tmp_path, auto_generate_workflows=False)
+    assert (result["workflows_generated"], code) == (1, 0)
+
+
+def test_a_run_prunes_the_queue_at_its_start(tmp_path):
+    async def old(queue):
+        await queue.put([task("1")], [])
+        await queue.finish([End(lease, "generated", "node") for lease in await queue.lease(1)])
+        clock.now = time.time()
+        await queue.put([task("2")], [])
+
+    async def look(queue):
+        assert [row.id for row in await queue.tasks(9)] == ["2"]
+        assert list(await queue.put([task("1")], [])) == ["queued"]
+
+    clock = Clock()
+    queued(tmp_path, old, clock)
+    connected(tmp_path)
+    queued(tmp_path, look)
+
+
+def test_a_task_that_took_its_worker_down_too_often_is_told_and_the_counts_add_up(tmp_path):
+    async def die(queue):
+        await queue.put([task("1")], [])
+        for _ in range(10):
+            await queue.recover()
+            assert await queue.begin((await queue.lease(1))[0])
+
+    events = []
+    queued(tmp_path, die)
+    result, _ = connected(tmp_path, lambda name, /, **fields: events.append((name, fields)))
+    (letter,) = [fields for name, fields in events if name == "task_dead_lettered"]
+    assert (letter["task_id"], letter["code"]) == ("1", "crashed")
+    assert (result["tasks_resumed"], result["tasks_failed"], result["tasks_pending"]) == (1, 1, 0)
+
+
+def test_the_duration_counts_from_the_start_of_the_run_and_not_from_when_it_was_ready(tmp_path):
+    at = {}
+
+    def slow(name, /, **_fields):
+        if name == "starting":
+            time.sleep(2.0)  # a start that takes its time: it is what is tested
+        at.setdefault(name, time.monotonic())
+
+    connected(tmp_path, slow, hub=True, hub_url="http://127.0.0.1:9/hub", duration_seconds=2)
+    assert at["shutdown_requested"] - at["starting"] < 1.5

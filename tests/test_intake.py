@@ -1,0 +1,98 @@
+"""Reception beside an output file that cannot be written, and the size of the queue that it tells."""
+
+import asyncio
+import json
+
+from code_evolver.core.errors import DiskFull, StoreError
+from code_evolver.core.journey import Deferred
+from code_evolver.edges.queue_sqlite import SqliteQueue
+from code_evolver.intake import Intake, Keeping
+from code_evolver.ports import Lease, Received
+from code_evolver.worker import pause_of
+from tests.queue_helpers import task
+
+FULL = DiskFull("tasks.json cannot be written: no room.", "Free some room.")
+
+
+class Output:
+    """An output file on a disk that fails so often."""
+
+    def __init__(self, *faults):
+        self.faults, self.tasks, self.flushed = list(faults), [], 0
+
+    def spool(self, raw):
+        if self.faults:
+            raise self.faults.pop(0)
+        self.tasks += raw
+
+    def flush(self):
+        self.flushed += 1
+        return True
+
+
+def received(*numbers):
+    raws = [{"id": str(number), "taskType": "summarize", "content": f"Text {number}."} for number in numbers]
+    return [Received(1, "TaskHub", [raw], str(raw["id"]), json.dumps(raw).encode()) for raw in raws]
+
+
+def test_an_output_file_that_cannot_be_written_costs_no_receipt_is_told_once_and_written_later(tmp_path):
+    events = []
+
+    def emit(name, /, **fields):
+        events.append((name, fields))
+
+    async def scene():
+        queue = SqliteQueue.open(tmp_path / "queue.db")
+        output, woken = Output(FULL, FULL, StoreError("Another one.", "Mend it."), FULL), []
+        keeping = Keeping(output, emit)
+        intake = Intake(queue, emit, "TaskHub", pending=lambda: 7, wake=lambda: woken.append(1), keep=keeping.keep)
+        (receipt,) = await intake.receive(received(1))
+        assert "duplicates" not in receipt or not receipt["duplicates"]
+        await intake.receive(received(2))
+        assert woken == [1, 1]
+        for _ in range(3):
+            await keeping.keep()
+        await intake.receive(received(3))
+        await queue.close()
+        return output
+
+    output = asyncio.run(scene())
+    assert [one["id"] for one in output.tasks] == ["1", "2", "3"]
+    notices = [fields["message"] for name, fields in events if name == "notice"]
+    assert [text.partition(".")[0] for text in notices] == ["tasks", "Another one", "tasks"]
+    assert [fields["queue_size"] for name, fields in events if name == "task_queued"] == [8, 8, 8]
+
+
+def test_a_batch_that_is_being_stored_when_its_receiver_is_cancelled_is_still_told_and_kept(tmp_path):
+    events = []
+
+    async def scene():
+        queue = SqliteQueue.open(tmp_path / "queue.db")
+        output = Output()
+
+        def emit(name, /, **_fields):
+            events.append(name)
+
+        keep = Keeping(output, emit).keep
+        intake = Intake(queue, emit, "TaskHub", pending=lambda: 0, wake=lambda: None, keep=keep)
+        await intake.settled()
+        receiving = asyncio.ensure_future(intake.receive(received(1)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        receiving.cancel()
+        await asyncio.wait([receiving])
+        assert receiving.cancelled()
+        await intake.settled()
+        await queue.close()
+        return output
+
+    assert [one["id"] for one in asyncio.run(scene()).tasks] == ["1"]
+    assert events == ["message_received", "task_queued"]
+
+
+def test_many_that_wait_for_a_model_wait_longer_each_time_up_to_a_minute():
+    def pauses(ending):
+        return [pause_of(Lease(1, "t", task("1"), starts, 0, 0.0), ending) for starts in (0, 1, 2, 3, 4, 5000)]
+
+    assert pauses(Deferred(5.0, "down", failure=False)) == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    assert pauses(Deferred(300.0, "asked to wait", failure=False)) == [300.0] * 6
