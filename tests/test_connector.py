@@ -77,7 +77,7 @@ def test_a_task_that_took_its_worker_down_too_often_is_told_and_the_counts_add_u
 
 
 def test_the_duration_counts_from_the_start_of_the_run_and_not_from_when_it_was_ready(tmp_path):
-    at = {}
+    at: dict[str, float] = {}
 
     def slow(name, /, **_fields):
         if name == "starting":

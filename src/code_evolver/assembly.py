@@ -73,11 +73,6 @@ class Parts:
         self.listener = HubListener(hub_settings(self.settings), receive=receive, emit=self.emit, learn=self.learn)
         return self.listener
 
-    def keep_tasks(self, raw: Sequence[Mapping[str, Any]]) -> None:
-        """Add tasks to the output file, where there is one."""
-        if self.output:
-            self.output.add(raw)
-
     def notices(self) -> list[str]:
         """Give what opening the files found, for a person."""
         return self.queue.notices

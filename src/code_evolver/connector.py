@@ -20,6 +20,7 @@ from code_evolver.core.errors import (
     CodeEvolverError,
     DiskFull,
     HubError,
+    HubUnreachable,
     ModelUnavailable,
     StoreError,
     failure,
@@ -283,11 +284,27 @@ async def _cancel(jobs: "Iterable[asyncio.Future[Any]]") -> None:
         await asyncio.wait(running)
 
 
+def _never_reached(run: Run) -> HubError | None:
+    """A run whose time ran out before any connection is no success: nobody watches a job that only ever saw a dead hub."""
+    if run.reason != "duration" or not run.parts.listener or run.tally.was_connected:
+        return None
+    why = f" Last: {run.tally.last_error}" if run.tally.last_error else ""
+    return HubUnreachable(
+        f"The hub was never reached within {run.settings.duration_seconds:g} s.{why}",
+        "Check hub_url, and that the hub is running.",
+    )
+
+
 def _result(run: Run) -> tuple[dict[str, Any], int]:
     found = run.tally.result()
-    if run.error is not None:
-        return failure(run.error, found), run.error.exit_code
+    error = run.error or _never_reached(run)
+    if error is not None:
+        return failure(error, found), error.exit_code
     if run.stop.now.is_set():
-        return {"success": True, **found}, EXIT_INTERRUPTED
+        cut = CodeEvolverError(
+            "The run was cut short by a second request to stop.", "Nothing accepted is lost: start again, and the queue goes on.",
+            code="interrupted",
+        )  # fmt: skip
+        return failure(cut, found), EXIT_INTERRUPTED
     failed = run.tally.failed and run.settings.count_failures
     return {"success": True, **found}, EXIT_DEAD_LETTERS if failed else EXIT_DONE

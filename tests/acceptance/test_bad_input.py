@@ -111,6 +111,13 @@ def test_a_refused_connection(tmp_path):
     assert printed["tasks_received"] == 0
 
 
+def test_a_hub_that_is_never_reached_before_the_time_runs_out_is_no_success(tmp_path):
+    url = f"http://127.0.0.1:{free_port()}/taskhub"
+    code, printed, _ = try_hub(url, tmp_path, max_reconnect_attempts=0, duration_seconds=1.5)
+    assert (code, printed["success"], printed["error"]["code"]) == (5, False, "hub_unreachable")
+    assert "never reached" in printed["error"]["message"]
+
+
 def test_a_name_that_does_not_resolve(tmp_path):
     code, printed, _ = try_hub("http://no-such-host.invalid/taskhub", tmp_path)
     assert (code, printed["error"]["code"]) == (5, "hub_unreachable")

@@ -1,6 +1,7 @@
 """A node's record says what is known of it, and nothing of a customer's words."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_a_refused_draft_is_kept_with_its_rule_and_mend_and_without_what_it_quot
     found = Finding("wrong-result", 7, "result is 'Dear Ms Okafor'", "Put the tool's answer into result unchanged.")
     draft = Draft("print(2)\n", (found, Finding("syntax", 1, "Not Python: Okafor.")), "local/tiny")
     made = Generated(CODE, Proof((), {}, {}), {"kind": "model"}, drafts=(draft,))
-    named = {"keys": ("p", "k"), "tools": [], "runtime_sha256": "r", "now": 0.0}
+    named: dict[str, Any] = {"keys": ("p", "k"), "tools": [], "runtime_sha256": "r", "now": 0.0}
     record = make_record("summarize_letter", task_of(content=LETTER), known("summarize"), made, **named)
     assert [(one["rule"], one["line"], one["message"]) for one in record["drafts"][0]["findings"]] == [
         ("wrong-result", 7, found.mend), ("syntax", 1, ""),

@@ -18,6 +18,7 @@ class Tally:
     hub_url: str = ""
     hub_name: str = ""
     connection: str = "starting"
+    was_connected: bool = False
     messages: int = 0
     received: int = 0
     resumed: int = 0
@@ -107,6 +108,7 @@ class Tally:
 
     def _connected(self, event: Mapping[str, Any]) -> None:
         self.connection = "connected"
+        self.was_connected = True
         self.hub_url, self.hub_name = event["hub_url"], event["hub_name"]
 
     def _disconnected(self, _event: Mapping[str, Any]) -> None:
