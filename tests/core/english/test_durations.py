@@ -15,7 +15,7 @@ GOOD = {
     "5-minute": 300, "half-hour": 1800, "an hour and a minute": 3660, "twenty five secs": 25, "a quarter hour": 900,
 }  # fmt: skip
 BAD = ["", " ", "0", "0s", "zero minutes", "-5", "-5m", "\u22125", "nan", "inf", "infinity", "1e3", "5 apples", "5", "1h 30", "30 1h",
-       "5m 1h", "1h1h", "5 minutes a day", "366 days", "2 years", "9" * 180, "9" * 400 + "s", "five", "minutes", "m", "5 m m", "1,5 h",
+       "5m 1h", "1h1h", "5m300s", "1h90m", "5 minutes a day", "366 days", "2 years", "9" * 180, "9" * 400 + "s", "five", "minutes", "m", "5 m m", "1,5 h",
        "for 5 minutes", "5m!", "٣ minutes", "forever", "until noon", "1:30", "1.", ".5h", "1..5h", "h1", "a", "half"][:]  # fmt: skip
 BAD.remove("5")
 

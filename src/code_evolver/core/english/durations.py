@@ -112,7 +112,8 @@ def match(words: Sequence[str], at: int) -> tuple[float, int] | None:
     total, unit, end = part
     while True:
         follower = _joined(words, end)
-        if follower is None or follower[1] >= unit:
+        # "5 min and 300 s" says one length twice, or two lengths: only a part below the larger unit is added.
+        if follower is None or follower[1] >= unit or follower[0] >= unit:
             return total, end - at
         total, unit, end = total + follower[0], follower[1], follower[2]
 
