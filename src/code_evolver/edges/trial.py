@@ -4,6 +4,7 @@ import json
 import os
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -180,6 +181,10 @@ def own_start() -> Start:
     return "fork" if hasattr(os, "fork") and hasattr(socket, "AF_UNIX") else "spawn"
 
 
+_PARSING = threading.Lock()
+"""CPython 3.11 counts the depth of a syntax tree in one place for all threads: two at once end in a SystemError."""
+
+
 class ChildTrials:
     """The port `Trials`. Safe to share between threads.
 
@@ -257,9 +262,10 @@ class ChildTrials:
         *,
         least: Level = "guarded",
     ) -> Trial:
-        if self._tagged:
-            tools = [*tools, *(name for tag in tags_of(code) for name in self._tagged.get(tag, ()))]
-        modules = sorted(imports_of(code) & self._loadable)
+        with _PARSING:
+            tags, imported = tags_of(code) if self._tagged else (), imports_of(code)
+        tools = [*tools, *(name for tag in tags for name in self._tagged.get(tag, ()))]
+        modules = sorted(imported & self._loadable)
         runs: list[Run] = []
 
         def session(channel: Channel, case: Case) -> _Session:
