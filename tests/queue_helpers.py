@@ -1,10 +1,14 @@
 """What the tests of queues share: tasks to put, a clock to turn."""
 
+import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from code_evolver.core.task import Refusal, Task
+from code_evolver.edges.queue_sqlite import SqliteQueue
 
 
 @dataclass
@@ -31,3 +35,27 @@ def task(identifier: str, content: str = "a text", **changes: Any) -> Task:
 def refusal(raw: bytes = b'"nonsense"', reason: str = "It is no object.") -> Refusal:
     """Make an element that was no task."""
     return Refusal(0, "", reason, raw)
+
+
+def tell(path: Path, story: Callable[[SqliteQueue], Any], **settings: Any) -> list[str]:
+    """Open, play the story, close; give the notices."""
+
+    async def play() -> list[str]:
+        queue = SqliteQueue.open(path, **settings)
+        try:
+            await story(queue)
+        finally:
+            await queue.close()
+        return queue.notices
+
+    return asyncio.run(asyncio.wait_for(play(), 60))
+
+
+async def nothing(_queue: SqliteQueue) -> None: ...
+
+
+def fill(path: Path, number: int = 3, **settings: Any) -> None:
+    async def story(queue: SqliteQueue) -> None:
+        await queue.put([task(str(n), f"text {n} " + "x" * 300) for n in range(number)], [refusal()])
+
+    tell(path, story, **settings)
