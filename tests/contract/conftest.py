@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from code_evolver.demo.hub import DemoHub
+from tests.contract.queue_bench import FACTORIES, Bench
 from tests.hub_stage import Scene, Stage
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "hub" / "taskhub"
@@ -62,3 +63,8 @@ def on_stage(request: pytest.FixtureRequest) -> Callable[[Scene], None]:
             await scene(found)
 
     return lambda scene: asyncio.run(play(scene))
+
+
+@pytest.fixture(params=FACTORIES, ids=str)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return Bench(FACTORIES[request.param], tmp_path)
