@@ -11,6 +11,7 @@ from code_evolver.edges.workspace import Workspace
 from code_evolver.ports import End
 from code_evolver.stopping import StopRequest
 from tests.queue_helpers import Clock, task
+from tests.told import Told
 
 LIMIT = 60.0
 
@@ -28,12 +29,12 @@ def queued(folder, story, clock=time.time):
     asyncio.run(play())
 
 
-def connected(folder, emit=lambda _name, /, **_fields: None, *, hub=False, **settings):
+def connected(folder, log=None, *, hub=False, **settings):
     resolved = load(Layer({"workspace": str(folder), "llm": "off", **settings}, {}))
 
     async def play():
         async with asyncio.timeout(LIMIT):
-            return await connect(resolved, emit, stop=StopRequest(), hub=hub)
+            return await connect(resolved, log or Told(), stop=StopRequest(), hub=hub)
 
     return asyncio.run(play())
 
@@ -68,10 +69,10 @@ def test_a_task_that_took_its_worker_down_too_often_is_told_and_the_counts_add_u
             await queue.recover()
             assert await queue.begin((await queue.lease(1))[0])
 
-    events = []
+    log = Told()
     queued(tmp_path, die)
-    result, _ = connected(tmp_path, lambda name, /, **fields: events.append((name, fields)))
-    (letter,) = [fields for name, fields in events if name == "task_dead_lettered"]
+    result, _ = connected(tmp_path, log)
+    (letter,) = log.of("task_dead_lettered")
     assert (letter["task_id"], letter["code"]) == ("1", "crashed")
     assert (result["tasks_resumed"], result["tasks_failed"], result["tasks_pending"]) == (1, 1, 0)
 
@@ -84,5 +85,5 @@ def test_the_duration_counts_from_the_start_of_the_run_and_not_from_when_it_was_
             time.sleep(2.0)  # a start that takes its time: it is what is tested
         at.setdefault(name, time.monotonic())
 
-    connected(tmp_path, slow, hub=True, hub_url="http://127.0.0.1:9/hub", duration_seconds=2)
+    connected(tmp_path, Told(slow), hub=True, hub_url="http://127.0.0.1:9/hub", duration_seconds=2)
     assert at["shutdown_requested"] - at["starting"] < 1.5

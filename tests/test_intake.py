@@ -10,6 +10,7 @@ from code_evolver.intake import Intake, Keeping
 from code_evolver.ports import Lease, Received
 from code_evolver.worker import pause_of
 from tests.queue_helpers import task
+from tests.told import Told
 
 FULL = DiskFull("tasks.json cannot be written: no room.", "Free some room.")
 
@@ -36,16 +37,13 @@ def received(*numbers):
 
 
 def test_an_output_file_that_cannot_be_written_costs_no_receipt_is_told_once_and_written_later(tmp_path):
-    events = []
-
-    def emit(name, /, **fields):
-        events.append((name, fields))
+    log = Told()
 
     async def scene():
         queue = SqliteQueue.open(tmp_path / "queue.db")
         output, woken = Output(FULL, FULL, StoreError("Another one.", "Mend it."), FULL), []
-        keeping = Keeping(output, emit)
-        intake = Intake(queue, emit, "TaskHub", pending=lambda: 7, wake=lambda: woken.append(1), keep=keeping.keep)
+        keeping = Keeping(output, log.emit)
+        intake = Intake(queue, log, "TaskHub", pending=lambda: 7, wake=lambda: woken.append(1), keep=keeping.keep)
         (receipt,) = await intake.receive(received(1))
         assert receipt is not None
         assert receipt["duplicates"] == []
@@ -59,23 +57,19 @@ def test_an_output_file_that_cannot_be_written_costs_no_receipt_is_told_once_and
 
     output = asyncio.run(scene())
     assert [one["id"] for one in output.tasks] == ["1", "2", "3"]
-    notices = [fields["message"] for name, fields in events if name == "notice"]
+    notices = [fields["message"] for fields in log.of("notice")]
     assert [text.partition(".")[0] for text in notices] == ["tasks", "Another one", "tasks"]
-    assert [fields["queue_size"] for name, fields in events if name == "task_queued"] == [8, 8, 8]
+    assert [fields["queue_size"] for fields in log.of("task_queued")] == [8, 8, 8]
 
 
 def test_a_batch_that_is_being_stored_when_its_receiver_is_cancelled_is_still_told_and_kept(tmp_path):
-    events = []
+    log = Told()
 
     async def scene():
         queue = SqliteQueue.open(tmp_path / "queue.db")
         output = Output()
-
-        def emit(name, /, **_fields):
-            events.append(name)
-
-        keep = Keeping(output, emit).keep
-        intake = Intake(queue, emit, "TaskHub", pending=lambda: 0, wake=lambda: None, keep=keep)
+        keep = Keeping(output, log.emit).keep
+        intake = Intake(queue, log, "TaskHub", pending=lambda: 0, wake=lambda: None, keep=keep)
         await intake.settled()
         receiving = asyncio.ensure_future(intake.receive(received(1)))
         await asyncio.sleep(0)
@@ -88,7 +82,7 @@ def test_a_batch_that_is_being_stored_when_its_receiver_is_cancelled_is_still_to
         return output
 
     assert [one["id"] for one in asyncio.run(scene()).tasks] == ["1"]
-    assert events == ["message_received", "task_queued"]
+    assert log.names() == ["message_received", "task_queued"]
 
 
 def test_many_that_wait_for_a_model_wait_longer_each_time_up_to_a_minute():

@@ -28,7 +28,7 @@ from code_evolver.core.errors import (
 from code_evolver.core.settings import Resolved, Settings
 from code_evolver.core.tally import Tally
 from code_evolver.intake import Intake, Keeping
-from code_evolver.ports import Emit, End, Lease
+from code_evolver.ports import Emit, End, Lease, Log
 from code_evolver.reporter import Reporter
 from code_evolver.requests import serve_requests
 from code_evolver.stopping import StopRequest
@@ -39,6 +39,22 @@ _FILES_SECONDS = 0.5
 _PRUNE_SECONDS = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """The log of a run: whatever is told is counted first."""
+
+    tally: Tally
+    log: Log
+
+    def emit(self, name: str, /, **fields: Any) -> None:
+        self.tally.count(name, fields)
+        self.log.emit(name, **fields)
+
+    def emit_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
+        self.tally.count_all(name, many)
+        self.log.emit_all(name, many)
+
+
 @dataclass(slots=True)
 class Run:
     """What the phases share."""
@@ -46,7 +62,7 @@ class Run:
     settings: Settings
     parts: Parts
     tally: Tally
-    emit: Emit
+    log: Log
     stop: StopRequest
     until: float = math.inf
     """When it is to end, in the event loop's time."""
@@ -59,10 +75,15 @@ class Run:
     reason: str = "done"
     """Why it stopped."""
 
+    @property
+    def emit(self) -> Emit:
+        """Report an event."""
+        return self.log.emit
+
 
 async def connect(
     resolved: Resolved,
-    emit_event: Emit,
+    log: Log,
     *,
     stop: StopRequest,
     hub: bool = True,
@@ -76,13 +97,10 @@ async def connect(
     """
     until = asyncio.get_running_loop().time() + (resolved.settings.duration_seconds or math.inf)
     tally = Tally(hub_name=resolved.settings.hub_name)
-
-    def emit(name: str, /, **fields: Any) -> None:
-        tally.count(name, fields)
-        emit_event(name, **fields)
-
+    counted = _Counted(tally, log)
+    emit = counted.emit
     async with assemble(resolved, emit, hub=hub) as parts:
-        run = Run(resolved.settings, parts, tally, emit, stop, until)
+        run = Run(resolved.settings, parts, tally, counted, stop, until)
         run.keeping = Keeping(parts.output, emit) if parts.output else None
         parts.learn = learn
         tally.hub_url = parts.shown_hub_url
@@ -182,7 +200,7 @@ def _jobs(run: Run, *, hub: bool) -> dict[str, Coroutine[Any, Any, Any]]:
         return jobs
     run.intake = Intake(
         parts.queue,
-        run.emit,
+        run.log,
         settings.hub_name,
         pending=lambda: run.tally.pending,
         wake=run.wake.set,

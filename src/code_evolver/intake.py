@@ -8,12 +8,14 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol
 
 from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
 from code_evolver.core.message import Message, read_message, receipt
 from code_evolver.core.task import Refusal, Task
-from code_evolver.ports import Emit, Put, Queue, Received
+from code_evolver.ports import Emit, Log, Put, Queue, Received
 
 _EVENTS: Mapping[Put, str] = {
     "queued": "task_queued",
@@ -72,7 +74,7 @@ class Intake:
     def __init__(
         self,
         queue: Queue,
-        emit: Emit,
+        log: Log,
         hub_name: str,
         *,
         pending: Callable[[], int],
@@ -81,7 +83,7 @@ class Intake:
     ) -> None:
         """`pending` gives the queue's size; `wake` tells the worker that there is work; `keep` writes the output file."""
         self._queue = queue
-        self._emit = emit
+        self._log = log
         self._hub_name = hub_name
         self._keep = keep
         self._wake = wake
@@ -122,17 +124,19 @@ class Intake:
     ) -> Sequence[Mapping[str, Any]]:
         """Tell what came in, and wake the worker; give the tasks that are to be worked on."""
         for target, count in Counter(one.target for one in batch).items():
-            self._emit("message_received", target=target, count=count)
-        fresh = []
-        for task, put in zip(tasks, puts, strict=True):
-            if put in ("queued", "revised"):
-                fresh.append(task.raw)
-                size = self._pending() + 1  # this event is what counts it
-                self._emit(_EVENTS[put], task_id=task.id, task_type=task.type, queue_size=size)
-            else:
-                self._emit(_EVENTS[put], task_id=task.id, task_type=task.type, queue_size=self._pending())
+            self._log.emit("message_received", target=target, count=count)
+        fresh: list[Mapping[str, Any]] = []
+        size = self._pending()
+        for put, some in groupby(zip(puts, tasks, strict=True), key=itemgetter(0)):
+            many = []
+            for _, task in some:
+                if put in ("queued", "revised"):
+                    fresh.append(task.raw)
+                    size += 1
+                many.append({"task_id": task.id, "task_type": task.type, "queue_size": size})
+            self._log.emit_all(_EVENTS[put], many)
         for refusal in refusals:
-            self._emit("task_rejected", task_id=refusal.id, index=refusal.index, reason=refusal.reason)
+            self._log.emit("task_rejected", task_id=refusal.id, index=refusal.index, reason=refusal.reason)
         if fresh:
             self._wake()
         return fresh

@@ -5,7 +5,7 @@ In the plural where speed needs it. Times are seconds since 1970 (UTC) unless a 
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from code_evolver.core.budget import Account
 from code_evolver.core.findings import Finding
@@ -28,6 +28,7 @@ __all__ = [
     "HubConnection",
     "Known",
     "Lease",
+    "Log",
     "Models",
     "Outcome",
     "Prompts",
@@ -47,6 +48,16 @@ __all__ = [
 
 Emit = Callable[..., None]
 """emit(name, **fields): report an event (core.events). Never blocks, never raises."""
+
+
+class Log(Protocol):
+    """Where events go. Never blocks, never raises."""
+
+    def emit(self, name: str, /, **fields: Any) -> None:
+        """Report an event (core.events)."""
+
+    def emit_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
+        """Report the same event many times, at one moment: for what comes in thousands."""
 
 
 # ── the queue ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,9 +179,8 @@ class Queue(Protocol):
 
 
 # ── the hub ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One invocation, stream item, or result of a `subscribe` call."""
+class Received(NamedTuple):
+    """One invocation, stream item, or result of a `subscribe` call. A tuple, as core.task.Task is."""
 
     connection: int
     """Number of the connection it came by: an answer goes only there."""

@@ -1,7 +1,5 @@
 """A proof holds for a task with the same fields that is no larger than what was tried."""
 
-import dataclasses
-
 import pytest
 
 from code_evolver.core.coverage import covers_task
@@ -31,11 +29,11 @@ def test_a_task_as_large_as_what_was_tried_is_covered():
     ],
 )
 def test_a_task_that_asks_for_more_or_for_something_else_is_not(change):
-    assert not covers_task(COVERS, dataclasses.replace(TASK, **change))
+    assert not covers_task(COVERS, TASK._replace(**change))
 
 
 def test_shared_targets_are_covered_where_they_were_tried():
-    shared = dataclasses.replace(TASK, languages=(("en", "fr"), ("de", "fr")))
+    shared = TASK._replace(languages=(("en", "fr"), ("de", "fr")))
     assert covers_task({**COVERS, "shared_target": True}, shared)
 
 
@@ -44,5 +42,5 @@ def test_a_record_without_covers_covers_nothing():
 
 
 def test_a_task_without_text_is_covered_by_its_name():
-    assert covers_task(COVERS, dataclasses.replace(TASK, fields={}))
-    assert not covers_task(COVERS, dataclasses.replace(TASK, fields={}, name="A name of more than twenty letters"))
+    assert covers_task(COVERS, TASK._replace(fields={}))
+    assert not covers_task(COVERS, TASK._replace(fields={}, name="A name of more than twenty letters"))

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,7 +200,7 @@ def test_the_preamble_in_the_rules_is_python_that_a_model_can_copy():
 
 
 def rules_of(**more):
-    text = outside_of_fences(code_ask(voice(), replace(task(), **more), PLAN, CARDS).user)
+    text = outside_of_fences(code_ask(voice(), task()._replace(**more), PLAN, CARDS).user)
     return text[text.index("# Rules") : text.index("# Plan")]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ async def _take_in(workspace: Workspace, file: Path, hub_name: str) -> int:
     workspace.prepare()
     with hold(workspace, {"started": timestamp(time.time()), "command": "replay"}):
         queue = SqliteQueue.open(workspace.queue, reserve=workspace.reserve)
-        intake = Intake(queue, _tell, hub_name, pending=lambda: 0, wake=lambda: None)
+        intake = Intake(queue, _Told(), hub_name, pending=lambda: 0, wake=lambda: None)
         try:
             messages = _read(file)
             while batch := list(islice(messages, _BATCH)):
@@ -103,7 +103,12 @@ def _read(file: Path) -> Iterator[Recorded]:
         raise InputError(f"{file} cannot be read: {error}.", "Name a file that `code-evolver record` wrote.") from error
 
 
-def _tell(name: str, /, **fields: Any) -> None:
-    """Say which elements were no tasks."""
-    if name == "task_rejected":
-        sys.stderr.write(f"rejected: {escape(str(fields['reason']))}\n")
+class _Told:
+    """Says which elements were no tasks (ports.Log)."""
+
+    def emit(self, name: str, /, **fields: Any) -> None:
+        if name == "task_rejected":
+            sys.stderr.write(f"rejected: {escape(str(fields['reason']))}\n")
+
+    def emit_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
+        """Say nothing of what went well."""

@@ -76,9 +76,13 @@ def line(name: str, fields: Mapping[str, Any], *, at: float, seq: int, run_id: s
         fields[key]
     if name not in EVENTS or not fields or not _OWN.isdisjoint(fields):
         return dumps(record(name, fields, at=at, seq=seq, run_id=run_id))
-    return f'{{"event":"{name}","ts":"{timestamp(at)}","seq":{seq},"run_id":{dumps(run_id)},{dumps(fields)[1:]}'
+    return f'{{"event":"{name}","ts":"{timestamp(at)}","seq":{seq},"run_id":{_quoted(run_id)},{dumps(fields)[1:]}'
 
 
+_quoted = lru_cache(maxsize=4)(dumps)
+
+
+@lru_cache(maxsize=4)
 def timestamp(at: float) -> str:
     """Write seconds since 1970 as RFC 3339 in UTC with milliseconds."""
     return _to_the_second(int(at)) + f"{int(at * 1000) % 1000:03d}Z"

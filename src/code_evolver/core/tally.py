@@ -1,6 +1,6 @@
 """What a run came to, counted from its events: the numbers of the live view, the summary and the result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,11 @@ class Tally:
             counter(self, fields)
         if name in _STEPS:
             self.step = _STEPS[name]
+
+    def count_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
+        """Count the same event many times."""
+        for fields in many:
+            self.count(name, fields)
 
     @property
     def pending(self) -> int:

@@ -2,17 +2,16 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
-from json import JSONEncoder
 from typing import Any
 
 from code_evolver.core.keys import fold
 from code_evolver.core.languages import pairs
-from code_evolver.core.strict_json import MAX_DEPTH, depth_over
+from code_evolver.core.strict_json import MAX_DEPTH, depth_over, encoder
 from code_evolver.core.task import CONTENT_FIELDS, PRIORITIES, Task
 from code_evolver.core.task_types import TASK_TYPES, known
 
@@ -50,10 +49,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _BEFORE_VERB = frozenset({"llm", "ai", "gpt", "auto", "automatic", "automated", "please", "the", "a", "an"})
 _DOTNET_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/\Z")
 
-_canonical: Callable[[Any], str] = JSONEncoder(
-    sort_keys=True, ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")
-).encode  # made once: json.dumps with options builds an encoder a call, a quarter of what a task costs
-_canonical_nan: Callable[[Any], str] = JSONEncoder(sort_keys=True, check_circular=False, separators=(",", ":")).encode
+_canonical = encoder(ascii_only=True, nan=False, sort=True)
+_canonical_nan = encoder(ascii_only=True, nan=True, sort=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class _Plan:
     dues: tuple[str, ...]
     statuses: tuple[str, ...]
     kept: tuple[str, ...]
-    """Keys of the content that the digest is made of."""
+    """Keys of the content that the digest is made of, sorted: the canonical text is then sorted already."""
     strong: bool
     """One of them says "task" whatever else stands beside it."""
 
@@ -92,18 +89,26 @@ def _make_plan(keys: Iterable[str]) -> _Plan:
         priorities=named("priority"),
         dues=named(*_DUE_KEYS),
         statuses=named("status"),
-        kept=tuple(key for key, short in folded if short not in _VOLATILE),
+        kept=tuple(sorted(key for key, short in folded if short not in _VOLATILE)),
         strong=any(short in _STRONG_KEYS for _, short in folded),
     )
 
 
-_cached_plan = lru_cache(maxsize=256)(_make_plan)
+_plans: dict[tuple[str, ...], _Plan] = {}
+_MOST_PLANS = 256
 
 
 def _plan(found: Mapping[str, Any]) -> _Plan:
-    """Give the plan of the object's keys; odd ones (many, or long) are not worth the cache's memory."""
+    """Give the plan of the object's keys; odd ones (many, or long) are not worth the memory they would be kept in."""
     keys = tuple(found)
-    return _cached_plan(keys) if sum(map(len, keys)) <= 1000 else _make_plan(keys)
+    plan = _plans.get(keys)
+    if plan is None:
+        plan = _make_plan(keys)
+        if sum(map(len, keys)) <= 1000:
+            if len(_plans) >= _MOST_PLANS:
+                _plans.clear()
+            _plans[keys] = plan
+    return plan
 
 
 def is_task(found: Mapping[str, Any]) -> bool:
@@ -122,7 +127,7 @@ def read_task(found: Mapping[str, Any], given_id: str = "", text: bytes = b"") -
     `text`: what `found` was read from, where that is at hand.
     """
     plan = _plan(found)
-    canonical = _shallow_text(found if len(plan.kept) == len(found) else {key: found[key] for key in plan.kept})
+    canonical = _shallow_text({key: found[key] for key in plan.kept})
     if not canonical:
         return f"The task nests deeper than {MAX_DEPTH} levels."
     name = _text(_first(found, plan.names)) if plan.names else ""
@@ -132,7 +137,6 @@ def read_task(found: Mapping[str, Any], given_id: str = "", text: bytes = b"") -
         return "The object has neither a type, nor a name, nor content."
     digest = sha256(canonical.encode("ascii")).hexdigest()
     own_id = _id(found, plan.ids) or given_id
-    # By position: a frozen class of twelve fields is what a task costs most after its digest.
     return Task(
         own_id or "task-" + digest[:16],
         bool(own_id),
@@ -147,6 +151,19 @@ def read_task(found: Mapping[str, Any], given_id: str = "", text: bytes = b"") -
         found,
         text,
     )
+
+
+def read_again(found: Mapping[str, Any], text: bytes) -> Task:
+    """Read an object that was accepted before, maybe by an older version of these rules: it is a task whatever it says."""
+    task = read_task(found, "", text)
+    if isinstance(task, Task):
+        return task
+    digest = sha256(text).hexdigest()
+    own_id = read_id(found)
+    return Task(
+        id=own_id or "task-" + digest[:16], id_given=bool(own_id), name="", type=UNTYPED, fields={}, languages=(),
+        priority=1, due=None, closed=False, digest=digest, raw=found, text=text,
+    )  # fmt: skip
 
 
 def _shallow_text(kept: Mapping[str, Any]) -> str:

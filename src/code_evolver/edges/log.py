@@ -9,7 +9,8 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from code_evolver.core.events import line
@@ -37,7 +38,7 @@ class EventLog:
         self._clock = clock
         self._limit = limit
         self._clean = clean
-        self._waiting: deque[tuple[str, dict[str, Any], float]] = deque()
+        self._waiting: deque[tuple[str, Mapping[str, Any], float]] = deque()
         self._wake = threading.Event()
         self._done = threading.Event()
         self._closing = False
@@ -52,6 +53,14 @@ class EventLog:
             self._dropped += 1
             return
         self._waiting.append((name, fields, self._clock()))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def emit_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
+        """Report the same event many times, all at this moment."""
+        room = max(0, self._limit - len(self._waiting))
+        self._dropped += max(0, len(many) - room)
+        self._waiting.extend(zip(repeat(name), many[:room], repeat(self._clock())))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -87,7 +96,7 @@ class EventLog:
         # JSON escapes C0 controls already; bidirectional and C1 characters would still reach a terminal.
         return self._clean(text if text.isascii() else escape(text)).encode("utf-8", "backslashreplace")
 
-    def _safe_line(self, name: str, fields: dict[str, Any], at: float) -> str:
+    def _safe_line(self, name: str, fields: Mapping[str, Any], at: float) -> str:
         """Give the line; an event that cannot be written (a bug of whoever made it) must not end the writer."""
         try:
             return self._line(name, fields, at)
@@ -95,7 +104,7 @@ class EventLog:
             wrong = f"The event {name} could not be written: {type(error).__name__}: {error}"[:500]
             return self._line("notice", {"message": wrong}, at)
 
-    def _line(self, name: str, fields: dict[str, Any], at: float) -> str:
+    def _line(self, name: str, fields: Mapping[str, Any], at: float) -> str:
         return line(name, fields, at=at, seq=self._seq, run_id=self._run_id)
 
     def _write(self, data: bytes) -> None:

@@ -61,7 +61,7 @@ async def _whole(resolved: Any, log: EventLog, secrets: Secrets, *, hub: bool) -
     with stop_on_signals(stop):
         if launched():
             watch_launcher(stop)
-        return await connect(resolved, log.emit, stop=stop, hub=hub, learn=secrets.learn)
+        return await connect(resolved, log, stop=stop, hub=hub, learn=secrets.learn)
 
 
 def _read(usage: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from code_evolver.core import signalr
@@ -129,4 +128,4 @@ class Intake:
         if batch[0].problem:
             raise error
         reason = f"cannot be handled: {type(error).__name__}: {show(error, 200)}"
-        return list(await self._store([replace(batch[0], arguments=(), problem=reason)]))
+        return list(await self._store([batch[0]._replace(arguments=(), problem=reason)]))

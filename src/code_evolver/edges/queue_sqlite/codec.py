@@ -1,20 +1,20 @@
 """Tasks and drafts as bytes in the queue file, and back, exactly.
 
-A task is one JSON list: its raw object, then what the message reader made of it. A content field that stands in the
-raw object under its own or a capitalised key is kept as [key], so that long texts are stored once.
+A task that was read from an object's text is that text, and is read again; that costs an arriving task nothing. Any other
+is one JSON list: its raw object, then what the message reader made of it. A content field that stands in the raw object
+under its own or a capitalised key is kept there as [key], so that long texts are stored once.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from code_evolver.core.strict_json import encoder
 from code_evolver.core.task import Refusal, Task
+from code_evolver.core.task_reading import read_again
 
-_encode: Callable[[Any], str] = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=dict
-).encode
-"""Built once: json.dumps with these options builds an encoder a call. What was read from JSON is no circle."""
+_encode = encoder(ascii_only=False, nan=True, default=dict)
 
 
 def as_json(value: Any) -> bytes:
@@ -37,15 +37,19 @@ def _reference(raw: Mapping[str, Any], name: str, text: str) -> str | list[str]:
 
 def task_to_bytes(task: Task) -> bytes:
     """Write a task."""
+    if task.text:
+        return task.text
     raw = task.raw
     fields = {name: _reference(raw, name, text) for name, text in task.fields.items()}
     read = [task.id, task.id_given, task.name, task.type, fields, task.languages, task.priority, task.due, task.closed,
             task.digest]  # fmt: skip
-    return b"".join((b"[", task.text or as_json(raw), b",", as_json(read)[1:]))
+    return as_json([raw, *read])
 
 
 def task_from_bytes(stored: bytes) -> Task:
     """Read a task; equal to the one that was written."""
+    if stored.startswith(b"{"):
+        return read_again(from_json(stored), stored)
     raw, identifier, given, name, kind, fields, languages, priority, due, closed, digest = from_json(stored)
     texts = {key: raw[text[0]] if type(text) is list else text for key, text in fields.items()}
     pairs = tuple((source, target) for source, target in languages)
