@@ -1,13 +1,12 @@
 """What the tests of queues share: tasks to put, a clock to turn."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_evolver.core.task import Refusal, Task
+from code_evolver.core.task import Refusal, Task, read_task
 from code_evolver.edges.queue_sqlite import SqliteQueue
 
 
@@ -21,15 +20,28 @@ class Clock:
         return self.now
 
 
-def task(identifier: str, content: str = "a text", **changes: Any) -> Task:
-    """Make a summarize task."""
-    raw: dict[str, Any] = {"id": identifier, "taskName": "Notes", "taskType": "Summarize", "content": content}
-    fields: dict[str, Any] = {
-        "id": identifier, "id_given": True, "name": "Notes", "type": "summarize", "fields": {"content": content},
-        "languages": (), "priority": 1, "due": None, "closed": False,
-        "digest": hashlib.sha256(content.encode()).hexdigest(), "raw": raw,
-    }  # fmt: skip
-    return Task(**(fields | changes))
+PRIORITIES = ("high", "medium", "low")
+
+
+def task(
+    identifier: str, content: str = "a text", *, priority: int = 1, closed: bool = False, raw: Any = None, **more: Any
+) -> Task:
+    """Make a summarize task; `more`: further fields of its object."""
+    found = {"id": identifier, "taskName": "Notes", "taskType": "Summarize", "content": content, **more}
+    found |= {"priority": PRIORITIES[priority]} if priority != 1 else {}
+    found |= {"status": "done"} if closed else {}
+    return read(found if raw is None else raw)
+
+
+def anonymous(content: str = "a text", **more: Any) -> Task:
+    """Make one without an id of its own."""
+    return read({"taskName": "Notes", "taskType": "Summarize", "content": content, **more})
+
+
+def read(found: Any) -> Task:
+    made = read_task(found)
+    assert isinstance(made, Task), made
+    return made
 
 
 def refusal(raw: bytes = b'"nonsense"', reason: str = "It is no object.") -> Refusal:

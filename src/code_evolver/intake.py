@@ -117,7 +117,7 @@ class Intake:
     def _read(self, one: Received) -> Message:
         if one.problem:
             return Message((), (Refusal(0, "", one.problem[:500], one.raw),), 1)
-        return read_message(one.arguments, raw=one.raw, hub_name=self._hub_name, text=one.text)
+        return one.message or read_message(one.arguments, raw=one.raw, hub_name=self._hub_name)
 
     def _tell(
         self, batch: Sequence[Received], tasks: Sequence[Task], puts: Sequence[Put], refusals: Sequence[Refusal]

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from code_evolver.core.budget import Account
 from code_evolver.core.findings import Finding
 from code_evolver.core.journey import AskCode, Generated, Program, Proof, Try
+from code_evolver.core.message import Message
 from code_evolver.core.question import Ask, Reply, Usage
 from code_evolver.core.task import Put, Refusal, Task
 from code_evolver.core.task_types import TaskType
@@ -193,8 +194,8 @@ class Received(NamedTuple):
     """The record as received (bad JSON included)."""
     problem: str = ""
     """Why the record could not be read ("bad JSON: …", "over 16777216 bytes"); arguments are then empty."""
-    text: bytes = b""
-    """What the only argument, an object, was read from, where that is at hand."""
+    message: Message | None = None
+    """The tasks and refusals of the arguments, where they were read already."""
 
 
 class HubConnection(Protocol):

@@ -7,15 +7,15 @@ import pytest
 from code_evolver.edges.queue_sqlite import read_days
 from code_evolver.ports import End, Queue
 from tests.contract.queue_bench import Bench, only
-from tests.queue_helpers import refusal, task
+from tests.queue_helpers import anonymous, refusal, task
 
 
 def test_tasks_are_leased_by_priority_then_due_date_then_arrival(bench: Bench):
     async def story(queue: Queue) -> None:
         await queue.put(
             [
-                task("late", priority=1, due=300.0), task("none", priority=1), task("soon", priority=1, due=200.0),
-                task("low", priority=2, due=1.0), task("high", priority=0), task("none too", priority=1),
+                task("late", priority=1, dueDate=300.0), task("none", priority=1), task("soon", priority=1, dueDate=200.0),
+                task("low", priority=2, dueDate=1.0), task("high", priority=0), task("none too", priority=1),
             ], [],
         )  # fmt: skip
         assert [lease.task.id for lease in await queue.lease(10)] == ["high", "soon", "late", "none", "none too", "low"]
@@ -33,7 +33,7 @@ def test_tasks_are_leased_by_priority_then_due_date_then_arrival(bench: Bench):
 )
 def test_each_order_can_be_switched_off_also_for_tasks_that_wait_already(bench: Bench, off, order):
     async def fill(queue: Queue) -> None:
-        await queue.put([task("a"), task("b", due=5.0), task("c", priority=0)], [])
+        await queue.put([task("a"), task("b", dueDate=5.0), task("c", priority=0)], [])
         assert [lease.task.id for lease in await queue.lease(1)] == ["c"]
 
     async def story(queue: Queue) -> None:
@@ -76,12 +76,12 @@ def test_a_task_is_still_known_after_it_ended_and_after_the_queue_was_opened_aga
 
 def test_a_task_without_an_id_of_its_own_is_a_duplicate_for_a_day_only(bench: Bench):
     async def story(queue: Queue) -> None:
-        anonymous = task("task-1", id_given=False)
-        assert list(await queue.put([anonymous, anonymous], [])) == ["queued", "duplicate"]
+        nameless = anonymous()
+        assert list(await queue.put([nameless, nameless], [])) == ["queued", "duplicate"]
         bench.clock.now += 23.9 * 3600
-        assert list(await queue.put([anonymous], [])) == ["duplicate"]
+        assert list(await queue.put([nameless], [])) == ["duplicate"]
         bench.clock.now += 0.2 * 3600
-        assert list(await queue.put([anonymous, anonymous], [])) == ["queued", "duplicate"]
+        assert list(await queue.put([nameless, nameless], [])) == ["queued", "duplicate"]
         assert (await queue.counts()).received == 2
 
     bench.run(story)
@@ -100,10 +100,10 @@ def test_a_closed_task_is_recorded_and_never_leased(bench: Bench):
 
 def test_a_task_that_was_recorded_as_closed_is_worked_on_when_it_comes_open_and_then_never_again(bench: Bench):
     async def story(queue: Queue) -> None:
-        await queue.put([task("1", closed=True), task("task-2", id_given=False, closed=True)], [])
-        again = [task("1"), task("task-2", id_given=False)]
+        await queue.put([task("1", closed=True), anonymous(status="done")], [])
+        again = [task("1"), anonymous()]
         assert list(await queue.put(again, [])) == ["revised", "queued"]
-        assert [lease.task.id for lease in await queue.lease(5)] == ["1", "task-2"]
+        assert [lease.task.id for lease in await queue.lease(5)] == ["1", anonymous().id]
         assert list(await queue.put([*again, task("1", closed=True)], [])) == ["duplicate"] * 3
 
     bench.run(story)
@@ -141,7 +141,7 @@ def test_elements_too_large_to_keep_are_told_apart_by_id_and_reason(bench: Bench
 
 def test_a_leased_task_is_not_leased_again_and_gives_back_what_was_put(bench: Bench):
     async def story(queue: Queue) -> None:
-        put = task("1", "ein Text — 漢字 🚢", languages=(("en", "fr"), ("auto", "de")), due=3.5, priority=0)
+        put = task("1", "ein Text — 漢字 🚢", languages=["en-fr", "de"], dueDate=3.5, priority=0)
         await queue.put([put], [])
         lease = await only(queue)
         assert lease.task == put

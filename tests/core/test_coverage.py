@@ -1,15 +1,17 @@
 """A proof holds for a task with the same fields that is no larger than what was tried."""
 
+from typing import Any
+
 import pytest
 
 from code_evolver.core.coverage import covers_task
-from code_evolver.core.task import Task
+from tests.made_task import made
 
 COVERS = {"languages": 2, "fields": ["content"], "max_chars": 20, "shared_target": False}
-TASK = Task(
-    id="t", id_given=True, name="A task", type="summarize", fields={"content": "Twenty letters, yes."},
-    languages=(("en", "fr"), ("en", "de")), priority=1, due=None, closed=False, digest="d", raw={},
-)  # fmt: skip
+GIVEN: dict[str, Any] = {
+    "name": "A task", "fields": {"content": "Twenty letters, yes."}, "languages": (("en", "fr"), ("en", "de")),
+}  # fmt: skip
+TASK = made(**GIVEN)
 
 
 def test_a_task_as_large_as_what_was_tried_is_covered():
@@ -29,11 +31,11 @@ def test_a_task_as_large_as_what_was_tried_is_covered():
     ],
 )
 def test_a_task_that_asks_for_more_or_for_something_else_is_not(change):
-    assert not covers_task(COVERS, TASK._replace(**change))
+    assert not covers_task(COVERS, made(**{**GIVEN, **change}))
 
 
 def test_shared_targets_are_covered_where_they_were_tried():
-    shared = TASK._replace(languages=(("en", "fr"), ("de", "fr")))
+    shared = made(**{**GIVEN, "languages": (("en", "fr"), ("de", "fr"))})
     assert covers_task({**COVERS, "shared_target": True}, shared)
 
 
@@ -42,5 +44,5 @@ def test_a_record_without_covers_covers_nothing():
 
 
 def test_a_task_without_text_is_covered_by_its_name():
-    assert covers_task(COVERS, TASK._replace(fields={}))
-    assert not covers_task(COVERS, TASK._replace(fields={}, name="A name of more than twenty letters"))
+    assert covers_task(COVERS, made(**{**GIVEN, "fields": {}}))
+    assert not covers_task(COVERS, made(**{**GIVEN, "fields": {}, "name": "A name of more than twenty letters"}))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, Message, read_message, receipt
 from code_evolver.core.setting_table import ROWS
-from code_evolver.core.task import CONTENT_FIELDS, Put, Refusal, Task, node_input
+from code_evolver.core.task import Put, Refusal, Task, node_input
+from code_evolver.core.task_reading import CONTENT_FIELDS
 
 TASK = {"id": "a", "taskName": "Summarize notes", "llmTaskType": "summarize", "content": "Some notes."}
 OTHER = {"id": "b", "taskName": "Translate sign", "llmTaskType": "translate", "content": "Wet paint."}

@@ -25,7 +25,7 @@ from code_evolver.core.prompt import (
     tool_ask,
 )
 from code_evolver.core.reply import PLAN_SCHEMA, Plan, read_code
-from code_evolver.core.task import Task
+from tests.made_task import made
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools" / "llm"
 PLAN = Plan("Sums up", "Calls the summarizer once.", ("summarizer",))
@@ -46,7 +46,7 @@ CARDS = [
 
 
 def task(name="Summary of a post", text="The harbour opened in 1932.", kind="summarize", languages=(("en", "fr"),)):
-    return Task("t-1", True, name, kind, {"content": text}, languages, 1, None, False, "d", {})
+    return made(name=name, type=kind, fields={"content": text}, languages=languages)
 
 
 def outside_of_fences(text):
@@ -200,7 +200,8 @@ def test_the_preamble_in_the_rules_is_python_that_a_model_can_copy():
 
 
 def rules_of(**more):
-    text = outside_of_fences(code_ask(voice(), task()._replace(**more), PLAN, CARDS).user)
+    given = {"name": "Summary of a post", "fields": {"content": "A text."}, "languages": (("en", "fr"),), **more}
+    text = outside_of_fences(code_ask(voice(), made(**given), PLAN, CARDS).user)
     return text[text.index("# Rules") : text.index("# Plan")]
 
 

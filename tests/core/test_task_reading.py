@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from code_evolver.core.strict_json import canonical
-from code_evolver.core.task import Task
-from code_evolver.core.task_reading import UNTYPED, looks_like_task, read_task
+from code_evolver.core.task import UNTYPED, Task, read_task
+from code_evolver.core.task_reading import looks_like_task
 
 BASE = {"id": "t1", "taskName": "Notes", "llmTaskType": "summarize", "content": "text"}
 

@@ -1,6 +1,5 @@
 """The queue file itself: damaged, foreign, older, newer; a full disk; a failing one; readers beside and after."""
 
-import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -8,12 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from code_evolver.core.errors import StoreError
-from code_evolver.core.message import read_message
-from code_evolver.core.task import Task
 from code_evolver.edges.queue_sqlite import (
     SqliteQueue,
     read_days,
@@ -24,67 +19,8 @@ from code_evolver.edges.queue_sqlite import (
     schema,
     sql,
 )  # fmt: skip
-from code_evolver.edges.queue_sqlite.codec import task_from_bytes, task_to_bytes
 from code_evolver.ports import End
 from tests.queue_helpers import Clock, fill, nothing, refusal, task, tell
-
-# ── tasks as bytes ───────────────────────────────────────────────────────────────────────────────────────────────────
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-texts = st.dictionaries(st.sampled_from(["content", "prompt", "tone"]), st.text(st.characters()), max_size=3)
-tasks = st.builds(
-    Task, id=st.text(), id_given=st.booleans(), name=st.text(), type=st.text(), fields=texts,
-    languages=st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3).map(tuple),
-    priority=st.integers(0, 2), due=st.none() | st.floats(allow_nan=False), closed=st.booleans(),
-    digest=st.text("0123456789abcdef", min_size=64, max_size=64),
-    raw=st.dictionaries(st.sampled_from(["content", "Content", "prompt", "Prompt", "x"]), json_values | st.text("ab"), max_size=4),
-    text=st.just(b""),
-)  # fmt: skip
-sent = st.dictionaries(
-    st.sampled_from(["id", "taskName", "llmTaskType", "type", "content", "Content", "priority", "dueDate", "status", "languages", "x"]),
-    json_values | st.sampled_from(["summarize", "high", "done", "2024-07-27T14:30:00Z", "\ud800", 10**30]),
-)  # fmt: skip
-
-
-@given(tasks)
-@settings(max_examples=150, deadline=None)
-def test_a_task_comes_back_from_the_file_exactly_as_it_was(one: Task):
-    again = task_from_bytes(task_to_bytes(one))
-    assert again == one
-    assert list(again.raw) == list(one.raw)
-
-
-def test_a_long_text_that_stands_in_the_raw_object_is_stored_once():
-    text = "word " * 1000
-    for key in ("content", "Content"):
-        one = task("1", text, raw={"id": "1", key: text})
-        assert len(task_to_bytes(one)) < len(text) + 300
-        assert task_from_bytes(task_to_bytes(one)) == one
-
-
-def test_the_text_that_a_hub_wrote_is_kept_as_it_is():
-    text = '{"id":1,"taskName":"Größe \\ud800","n":1.0,"n":NaN,  "content":"x"}'.encode()
-    given_text = read_message([json.loads(text)], text=text).tasks[0]
-    stored = task_to_bytes(given_text)
-    assert stored == text
-    assert repr(task_from_bytes(stored)) == repr(given_text)
-
-
-@given(sent, st.booleans())
-@settings(max_examples=150, deadline=None)
-def test_a_task_that_was_read_from_text_comes_back_by_reading_it_again(found: dict[str, Any], ascii_only: bool):
-    text = json.dumps(found, ensure_ascii=ascii_only).encode("utf-8", "replace")
-    for one in read_message([json.loads(text)], text=text).tasks:
-        assert repr(task_from_bytes(task_to_bytes(one))) == repr(one)
-
-
-def test_an_object_that_newer_rules_would_refuse_is_still_the_task_that_it_was_accepted_as():
-    one = task_from_bytes(b'{"id": 7, "x": 1}')
-    assert (one.id, one.id_given, one.type, one.raw) == ("7", True, "untyped", {"id": 7, "x": 1})
-    assert task_from_bytes(b"{}").id.startswith("task-")
 
 
 # ── how it is laid out ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,8 @@ from typing import Any
 from code_evolver.core.judge_seen import Seen, pairs_of, shares_target, text_of
 from code_evolver.core.judge_type import asks_translations
 from code_evolver.core.proof_cases import LANGUAGES
-from code_evolver.core.task import CONTENT_FIELDS, Task, node_input
+from code_evolver.core.task import Task, node_input
+from code_evolver.core.task_reading import CONTENT_FIELDS
 from code_evolver.core.task_types import TaskType
 
 

@@ -7,7 +7,7 @@ from code_evolver.core.judge_seen import Fault, Seen, calls_of, covers_whole, pa
 from code_evolver.core.proof_cases import LANGUAGES, text_key
 from code_evolver.core.strict_json import show
 from code_evolver.core.stubs import stub_text
-from code_evolver.core.task import CONTENT_FIELDS
+from code_evolver.core.task_reading import CONTENT_FIELDS
 from code_evolver.core.task_types import TaskType
 from code_evolver.core.trials import Call
 

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from code_evolver.core.keys import by_folded_key, fold
 from code_evolver.core.strict_json import MAX_DEPTH, depth_over, dumps, kind, show
-from code_evolver.core.task import Put, Refusal, Task
-from code_evolver.core.task_reading import canonical_text, is_task, looks_like_task, read_id, read_task
+from code_evolver.core.task import Put, Refusal, Task, read_task
+from code_evolver.core.task_reading import canonical_text, id_of, is_task, looks_like_task, plan_of
 
 LARGEST_RAW = 16 * 1024 * 1024
 """Bytes of an element that a refusal keeps: as many as a message may have."""
@@ -25,8 +25,7 @@ _ABOUT = frozenset(
 _MOST_WRAPS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What one message held. `elements` = tasks + refusals; all three empty: an empty message, no error."""
 
     tasks: tuple[Task, ...]
@@ -42,15 +41,15 @@ class _Reading:
     tasks: list[Task] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
-    def take(self, found: Mapping[str, Any], given_id: str, text: bytes = b"") -> None:
-        task = read_task(found, given_id, text)
+    def take(self, found: Mapping[str, Any], given_id: str) -> None:
+        task = read_task(found, given_id)
         if isinstance(task, Task):
             self.tasks.append(task)
         else:
             self.refuse(found, task, given_id)
 
     def refuse(self, element: Any, reason: str, given_id: str = "") -> None:
-        own_id = read_id(element) if isinstance(element, Mapping) else ""
+        own_id = id_of(element, plan_of(element)) if isinstance(element, Mapping) else ""
         index = len(self.tasks) + len(self.refusals)
         self.refusals.append(Refusal(index, own_id or given_id, reason[:LONGEST_REASON], self._raw(element)))
 
@@ -70,10 +69,12 @@ def read_message(arguments: Sequence[Any], *, raw: bytes = b"", hub_name: str = 
     `raw` is the record as received: kept for an element that cannot be written again. `hub_name` names the message in
     a reason. `text` is what the only argument was read from, where that is at hand.
     """
-    reading = _Reading(raw)
     if text and len(arguments) == 1 and is_task(arguments[0]):
-        reading.take(arguments[0], "", text)
-    elif len(arguments) == 1 and type(arguments[0]) is dict:
+        task = read_task(arguments[0], "", text)
+        if isinstance(task, Task):
+            return Message((task,), (), 1)
+    reading = _Reading(raw)
+    if len(arguments) == 1 and type(arguments[0]) is dict:
         _object(arguments[0], "", 0, reading)
     else:
         _arguments(arguments, hub_name, reading)

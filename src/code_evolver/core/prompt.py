@@ -15,7 +15,8 @@ from code_evolver.core.findings import Finding
 from code_evolver.core.preamble import PREAMBLE, RUNTIME_NAMES
 from code_evolver.core.question import Ask
 from code_evolver.core.reply import PLAN_SCHEMA, Plan
-from code_evolver.core.task import CONTENT_FIELDS, Task
+from code_evolver.core.task import Task
+from code_evolver.core.task_reading import CONTENT_FIELDS
 from code_evolver.core.task_types import TaskType, known, text_keys
 
 SECTIONS = ("task", "tools", "rules", "plan", "examples", "findings", "instructions")

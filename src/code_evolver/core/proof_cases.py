@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from code_evolver.core.strict_json import canonical
-from code_evolver.core.task import CONTENT_FIELDS, MANNER_FIELDS
+from code_evolver.core.task_reading import CONTENT_FIELDS, MANNER_FIELDS
 from code_evolver.core.task_types import TaskType, text_keys
 from code_evolver.core.trials import Case
 

@@ -7,7 +7,8 @@ from hashlib import sha256
 from typing import Literal
 
 from code_evolver.core.languages import CODES, NAMES
-from code_evolver.core.task import MANNER_FIELDS, Task
+from code_evolver.core.task import Task
+from code_evolver.core.task_reading import MANNER_FIELDS
 from code_evolver.core.task_types import TASK_TYPES, known
 
 NO_SUBJECT = ("text",)

@@ -1,49 +1,116 @@
-"""A task as the rest of the program sees it: read once from a hub's object, never changed."""
+"""A task as the rest of the program sees it: made of a hub's object, never changed."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-CONTENT_FIELDS = (
-    "content", "prompt", "text", "instructions", "description", "context", "tone", "audience", "style", "format", "title",
-    "subject", "topic", "keywords", "question", "body", "input", "source",
-)  # fmt: skip
-"""Fields that carry text for the work. Never ids, tenants, dates, priorities. Part of the program key (contracts)."""
+from code_evolver.core import task_reading as reading
+from code_evolver.core.strict_json import MAX_DEPTH, encoder
 
-MANNER_FIELDS = frozenset({"tone", "audience", "style", "format"})
-"""Content fields that only say how to work: beside them a task still needs a text."""
-
-PRIORITIES = {"high": 0, "urgent": 0, "critical": 0, "medium": 1, "normal": 1, "low": 2}
+UNTYPED = "untyped"
+"""The type of an object that says neither a type nor, in its name, a verb: goes to the router."""
+_compact = encoder(ascii_only=False, nan=True)
 
 
-class Task(NamedTuple):
-    """One unit of work from the hub. A tuple, for thousands are made a second: a frozen class costs three times as much."""
-
+class _Accepted(NamedTuple):
     id: str
     """As given (numbers as text), else "task-" and 16 hex digits of the digest."""
     id_given: bool
     """False: derived from the content, so a duplicate only within 24 hours."""
-    name: str
-    """taskName, "" where there was none. Foreign text: show it with strict_json.show."""
     type: str
     """A known type's name, else the foreign type in lower case, at most 64 characters."""
-    fields: Mapping[str, str]
-    """Content fields that were there (a subset of CONTENT_FIELDS), text for the work."""
-    languages: tuple[tuple[str, str], ...]
-    """Pairs (from, to), in the hub's order, without repeats; `from` may be "auto"."""
     priority: int
     """0 high, 1 medium, 2 low."""
     due: float | None
     """Seconds since 1970 UTC."""
     closed: bool
     """The hub says it is completed or cancelled: recorded, not worked on."""
-    digest: str
-    """SHA-256 (hex) of the canonical object without status, dates and priority: equal digest, equal content."""
     raw: Mapping[str, Any]
     """The object as received, unknown fields kept."""
-    text: bytes = b""
-    """`raw` as the hub wrote it, JSON in UTF-8, where that is at hand and holds the whole task: reading it again gives
-    this task, so that nobody need write anything else down."""
+    written: bytes
+    """The task as it is written down, for read_again: the JSON of its object, as the hub wrote it where that was at hand;
+    or [object, id] where its id was no part of it. UTF-8, lone surrogates passed."""
+
+
+class Task(_Accepted):
+    """One unit of work from the hub. What is needed to accept it is read at once, the rest when it is first asked for.
+
+    A tuple, for thousands are made a second: a frozen class costs three times as much.
+    """
+
+    @cached_property
+    def name(self) -> str:
+        """taskName, "" where there was none. Foreign text: show it with strict_json.show."""
+        return reading.name_of(self.raw, reading.plan_of(self.raw))
+
+    @cached_property
+    def fields(self) -> Mapping[str, str]:
+        """Content fields that were there (a subset of CONTENT_FIELDS), text for the work."""
+        return reading.fields_of(self.raw, reading.plan_of(self.raw))
+
+    @cached_property
+    def languages(self) -> tuple[tuple[str, str], ...]:
+        """Pairs (from, to), in the hub's order, without repeats; `from` may be "auto"."""
+        return reading.languages_of(self.raw, reading.plan_of(self.raw))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical object without status, dates and priority: equal digest, equal content."""
+        return reading.digest_of(self.raw, reading.plan_of(self.raw))
+
+
+def read_task(found: Mapping[str, Any], given_id: str = "", text: bytes = b"") -> Task | str:
+    """Read one object. An odd optional field never costs a task; gives the reason of a refusal as text.
+
+    `given_id` is the key it stood under, used where it has no id. `text`: what `found` was read from, where that is at
+    hand.
+    """
+    plan = reading.plan_of(found)
+    text = text or _as_text(found)
+    if not text or reading.too_deep(text):
+        return f"The task nests deeper than {MAX_DEPTH} levels."
+    kind = reading.type_of(found, plan)
+    if not kind and not reading.name_of(found, plan) and not reading.fields_of(found, plan):
+        return "The object has neither a type, nor a name, nor content."
+    return _task(found, plan, kind, given_id, text)
+
+
+def read_again(written: bytes) -> Task:
+    """Read a task that was accepted before, maybe by an older version of these rules: it is one whatever it says.
+
+    Up to version 3 of the queue file more was written down: [object, id, whether that was given, …].
+    """
+    found = json.loads(written.decode("utf-8", "surrogatepass"))
+    raw, identifier, *more = (found, "", False) if isinstance(found, dict) else found
+    given_id = identifier if not more or more[0] else ""
+    plan = reading.plan_of(raw)
+    return _task(raw, plan, reading.type_of(raw, plan), given_id, written if raw is found else _as_text(raw))
+
+
+def _task(found: Mapping[str, Any], plan: reading.Plan, kind: str, given_id: str, text: bytes) -> Task:
+    identifier = reading.id_of(found, plan)
+    if not identifier and given_id:
+        identifier = given_id
+        text = b"".join((b"[", text, b",", _as_text(identifier), b"]"))
+    return Task(
+        identifier or "task-" + reading.digest_of(found, plan)[:16],
+        bool(identifier),
+        kind or UNTYPED,
+        reading.priority_of(found, plan) if plan.priorities else 1,
+        reading.due_of(found, plan) if plan.dues else None,
+        reading.closed_of(found, plan) if plan.statuses else False,
+        found,
+        text,
+    )
+
+
+def _as_text(value: Any) -> bytes:
+    try:
+        return _compact(value).encode("utf-8", "surrogatepass")
+    except RecursionError:
+        return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +133,7 @@ def node_input(task: Task) -> dict[str, Any]:
     Missing or empty content: the text field takes the task's name.
     """
     text = {key: value for key, value in task.fields.items() if value}
-    if MANNER_FIELDS.issuperset(text):
+    if reading.MANNER_FIELDS.issuperset(text):
         text = {"content": task.name, **text}
     pairs = [{"from": source, "to": target} for source, target in task.languages]
     return {"id": task.id, "taskName": task.name, **text, **({"translationLanguages": pairs} if pairs else {})}

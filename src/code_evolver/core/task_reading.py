@@ -1,4 +1,7 @@
-"""One object of a hub → a Task. An odd optional field never costs a task; an object that says nothing is refused."""
+"""What the object of a hub says: its id, type, texts, languages, dates, in whatever casing and form. Nothing raises.
+
+Each question is answered alone, so that an arriving task costs only the answers without which it cannot be accepted.
+"""
 
 import math
 import re
@@ -12,8 +15,16 @@ from typing import Any
 from code_evolver.core.keys import fold
 from code_evolver.core.languages import pairs
 from code_evolver.core.strict_json import MAX_DEPTH, depth_over, encoder
-from code_evolver.core.task import CONTENT_FIELDS, PRIORITIES, Task
 from code_evolver.core.task_types import TASK_TYPES, known
+
+CONTENT_FIELDS = (
+    "content", "prompt", "text", "instructions", "description", "context", "tone", "audience", "style", "format", "title",
+    "subject", "topic", "keywords", "question", "body", "input", "source",
+)  # fmt: skip
+"""Fields that carry text for the work. Never ids, tenants, dates, priorities. Part of the program key (contracts)."""
+MANNER_FIELDS = frozenset({"tone", "audience", "style", "format"})
+"""Content fields that only say how to work: beside them a task still needs a text."""
+PRIORITIES = {"high": 0, "urgent": 0, "critical": 0, "medium": 1, "normal": 1, "low": 2}
 
 TYPE_KEYS = ("llmtasktype", "tasktype", "llmtype", "type")
 NAME_KEYS = ("taskname", "name", "task")
@@ -21,8 +32,6 @@ _STRONG_KEYS = frozenset({"llmtasktype", "tasktype", "taskname", "prompt", "llmi
 """Keys that say "task" whatever else stands beside them."""
 _STRONG_AS_SENT = frozenset({"llmTaskType", "taskType", "taskName", "LLMTaskType", "TaskType", "TaskName", "prompt"})
 """Some of them as most hubs write them."""
-UNTYPED = "untyped"
-"""The type of an object that says neither a type nor, in its name, a verb: goes to the router."""
 LONGEST_ID = 256
 
 _ID_KEYS = ("id", "taskid", "uuid", "guid")
@@ -54,8 +63,8 @@ _canonical_nan = encoder(ascii_only=True, nan=True, sort=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """Which of an object's keys say what, each in order of preference. Objects of one sender share their keys: see _plan."""
+class Plan:
+    """Which of an object's keys say what, each in order of preference. Objects of one sender share their keys: see plan_of."""
 
     ids: tuple[str, ...]
     names: tuple[str, ...]
@@ -73,13 +82,13 @@ class _Plan:
     """One of them says "task" whatever else stands beside it."""
 
 
-def _make_plan(keys: Iterable[str]) -> _Plan:
+def _make_plan(keys: Iterable[str]) -> Plan:
     folded = [(key, fold(key)) for key in keys]
 
     def named(*wanted: str) -> tuple[str, ...]:
         return tuple(key for want in wanted for key, short in folded if short == want)
 
-    return _Plan(
+    return Plan(
         ids=named(*_ID_KEYS),
         names=named(*NAME_KEYS),
         types=named(*TYPE_KEYS),
@@ -94,11 +103,11 @@ def _make_plan(keys: Iterable[str]) -> _Plan:
     )
 
 
-_plans: dict[tuple[str, ...], _Plan] = {}
+_plans: dict[tuple[str, ...], Plan] = {}
 _MOST_PLANS = 256
 
 
-def _plan(found: Mapping[str, Any]) -> _Plan:
+def plan_of(found: Mapping[str, Any]) -> Plan:
     """Give the plan of the object's keys; odd ones (many, or long) are not worth the memory they would be kept in."""
     keys = tuple(found)
     plan = _plans.get(keys)
@@ -113,7 +122,7 @@ def _plan(found: Mapping[str, Any]) -> _Plan:
 
 def is_task(found: Mapping[str, Any]) -> bool:
     """Say whether a key of the object says that it is a task, and neither an envelope nor a map."""
-    return not _STRONG_AS_SENT.isdisjoint(found) or _plan(found).strong
+    return not _STRONG_AS_SENT.isdisjoint(found) or plan_of(found).strong
 
 
 def looks_like_task(found: Mapping[str, Any]) -> bool:
@@ -121,60 +130,102 @@ def looks_like_task(found: Mapping[str, Any]) -> bool:
     return any(value is not None and fold(key) in _TYPED for key, value in found.items())
 
 
-def read_task(found: Mapping[str, Any], given_id: str = "", text: bytes = b"") -> Task | str:
-    """Read one object; `given_id` is the key it stood under, used where it has no id. Gives the reason of a refusal as text.
+def id_of(found: Mapping[str, Any], plan: Plan) -> str:
+    """Give the id as text, "" where there is none that can be used (missing, empty, too long, no scalar)."""
+    for key in plan.ids:
+        text = _id_text(found[key])
+        if text and len(text) <= LONGEST_ID:
+            return _writable(text)
+    return ""
 
-    `text`: what `found` was read from, where that is at hand.
+
+def name_of(found: Mapping[str, Any], plan: Plan) -> str:
+    """Give the task's name, "" where there is none."""
+    return _text(_first(found, plan.names))
+
+
+def type_of(found: Mapping[str, Any], plan: Plan) -> str:
+    """Give the type's name, "" where neither a type nor a verb in the name says one.
+
+    A number that contradicts the verb at the beginning of the name loses against it.
     """
-    plan = _plan(found)
-    canonical = _shallow_text({key: found[key] for key in plan.kept})
-    if not canonical:
-        return f"The task nests deeper than {MAX_DEPTH} levels."
-    name = _text(_first(found, plan.names)) if plan.names else ""
-    fields = _fields(found, plan)
-    kind = _type(found, plan, name)
-    if not kind and not name and not fields:
-        return "The object has neither a type, nor a name, nor content."
-    digest = sha256(canonical.encode("ascii")).hexdigest()
-    own_id = _id(found, plan.ids) or given_id
-    return Task(
-        own_id or "task-" + digest[:16],
-        bool(own_id),
-        name,
-        kind or UNTYPED,
-        fields,
-        _languages(found, plan) if plan.languages else (),
-        _priority(_first(found, plan.priorities)) if plan.priorities else 1,
-        _due(_first(found, plan.dues)) if plan.dues else None,
-        _closed(found, plan) if plan.statuses else False,
-        digest,
-        found,
-        text,
+    for key in plan.types:
+        value = found[key]
+        if type(value) is float and value.is_integer():
+            value = int(value)
+        if type(value) is int:
+            value = str(value) if 0 <= value < 1000 else ""
+        if type(value) is str and value:
+            word = _type_of_text(value[:200])
+            if word and value.strip().isdecimal():
+                return verb(name_of(found, plan), leading=True) or word
+            if word:
+                return word
+    return verb(name_of(found, plan), leading=False)
+
+
+def fields_of(found: Mapping[str, Any], plan: Plan) -> dict[str, str]:
+    """Give the content fields that are there, as text."""
+    fields: dict[str, str] = {}
+    for key, field in plan.fields:
+        value = found[key]
+        if value is not None and field not in fields:
+            fields[field] = _text(value)
+    return fields
+
+
+def languages_of(found: Mapping[str, Any], plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Give the pairs (from, to), in the hub's order, without repeats."""
+    source = _first(found, plan.sources)
+    for key in plan.languages:
+        value = found[key]
+        if value:
+            languages = pairs(value, source)
+            if languages:
+                return languages
+    return ()
+
+
+def priority_of(found: Mapping[str, Any], plan: Plan) -> int:
+    """Give 0 high, 1 medium, 2 low."""
+    value = _first(found, plan.priorities)
+    if type(value) is not str:
+        return 1
+    known_as = PRIORITIES.get(value)
+    return PRIORITIES.get(value.strip().lower()[:20], 1) if known_as is None else known_as
+
+
+def due_of(found: Mapping[str, Any], plan: Plan) -> float | None:
+    """Read ISO 8601 (no offset: UTC), seconds or milliseconds since 1970, or .NET's /Date(…)/; None for the rest."""
+    value = _first(found, plan.dues)
+    if type(value) is str:
+        return _due_text(value) if len(value) <= 64 else None
+    if type(value) in {int, float} and 0 < value < 1e14:
+        return float(value if value < 1e11 else value / 1000)
+    return None
+
+
+def closed_of(found: Mapping[str, Any], plan: Plan) -> bool:
+    """Say whether the hub calls it completed or cancelled."""
+    status = _first(found, plan.statuses)
+    return type(status) is str and _is_closed(status if len(status) <= 64 else status.strip()[:64])
+
+
+def digest_of(found: Mapping[str, Any], plan: Plan) -> str:
+    """Give the SHA-256 (hex) of the canonical object without status, dates and priority: equal digest, equal content."""
+    return sha256(canonical_text({key: found[key] for key in plan.kept}).encode("ascii")).hexdigest()
+
+
+def too_deep(text: bytes) -> bool:
+    """Say whether the JSON of an object nests too deep for those who will read it after us."""
+    return text.count(b"{") + text.count(b"[") > MAX_DEPTH and depth_over(
+        text.decode("utf-8", "surrogatepass"), MAX_DEPTH
     )
 
 
-def read_again(found: Mapping[str, Any], text: bytes) -> Task:
-    """Read an object that was accepted before, maybe by an older version of these rules: it is a task whatever it says."""
-    task = read_task(found, "", text)
-    if isinstance(task, Task):
-        return task
-    digest = sha256(text).hexdigest()
-    own_id = read_id(found)
-    return Task(
-        id=own_id or "task-" + digest[:16], id_given=bool(own_id), name="", type=UNTYPED, fields={}, languages=(),
-        priority=1, due=None, closed=False, digest=digest, raw=found, text=text,
-    )  # fmt: skip
-
-
-def _shallow_text(kept: Mapping[str, Any]) -> str:
-    """Give the canonical text, "" where it nests too deep for those who will read it after us."""
-    try:
-        canonical = canonical_text(kept)
-    except RecursionError:
-        return ""
-    if canonical.count("{") + canonical.count("[") > MAX_DEPTH and depth_over(canonical, MAX_DEPTH):
-        return ""
-    return canonical
+@lru_cache(maxsize=1024)
+def _is_closed(status: str) -> bool:
+    return status.strip().lower()[:20] in _CLOSED
 
 
 def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
@@ -185,34 +236,12 @@ def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     return None
 
 
-def _fields(found: Mapping[str, Any], plan: _Plan) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for key, field in plan.fields:
-        value = found[key]
-        if value is not None and field not in fields:
-            fields[field] = _text(value)
-    return fields
-
-
 def canonical_text(value: Any) -> str:
     """Write equal values as equal text, as strict_json.canonical does; NaN does not cost a task. Raises RecursionError."""
     try:
         return _canonical(value)
     except ValueError:
         return _canonical_nan(value)
-
-
-def read_id(found: Mapping[str, Any]) -> str:
-    """Give the object's id as text, "" where there is none that can be used (missing, empty, too long, no scalar)."""
-    return _id(found, _plan(found).ids)
-
-
-def _id(found: Mapping[str, Any], keys: tuple[str, ...]) -> str:
-    for key in keys:
-        text = _id_text(found[key])
-        if text and len(text) <= LONGEST_ID:
-            return _writable(text)
-    return ""
 
 
 def _id_text(value: Any) -> str:
@@ -239,23 +268,6 @@ def _text(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
         return "\n".join(_text(item) for item in value)
     return canonical_text(value)
-
-
-def _type(found: Mapping[str, Any], plan: _Plan, name: str) -> str:
-    """Give the type's name; a number that contradicts the verb at the beginning of the name loses against it."""
-    for key in plan.types:
-        value = found[key]
-        if type(value) is float and value.is_integer():
-            value = int(value)
-        if type(value) is int:
-            value = str(value) if 0 <= value < 1000 else ""
-        if type(value) is str and value:
-            word = _type_of_text(value[:200])
-            if word and value.strip().isdecimal():
-                return verb(name, leading=True) or word
-            if word:
-                return word
-    return verb(name, leading=False) if name else ""
 
 
 @lru_cache(maxsize=1024)
@@ -293,35 +305,6 @@ def verb(name: str, *, leading: bool) -> str:
 
 def _split_humps(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-
-
-def _languages(found: Mapping[str, Any], plan: _Plan) -> tuple[tuple[str, str], ...]:
-    source = _first(found, plan.sources)
-    for key in plan.languages:
-        value = found[key]
-        if value:
-            languages = pairs(value, source)
-            if languages:
-                return languages
-    return ()
-
-
-def _priority(value: Any) -> int:
-    return PRIORITIES.get(value.strip().lower()[:20], 1) if type(value) is str else 1
-
-
-def _closed(found: Mapping[str, Any], plan: _Plan) -> bool:
-    status = _first(found, plan.statuses)
-    return type(status) is str and status.strip().lower()[:20] in _CLOSED
-
-
-def _due(value: Any) -> float | None:
-    """Read ISO 8601 (no offset: UTC), seconds or milliseconds since 1970, or .NET's /Date(…)/; None for the rest."""
-    if type(value) is str:
-        return _due_text(value) if len(value) <= 64 else None
-    if type(value) in {int, float} and 0 < value < 1e14:
-        return float(value if value < 1e11 else value / 1000)
-    return None
 
 
 @lru_cache(maxsize=1024)

@@ -51,6 +51,10 @@ class Inbox(Generic[Source]):
         if not self._chunks:
             self._idle.set()
         await self._filled.wait()
+        return self.waiting(limit)
+
+    def waiting(self, limit: int) -> list[tuple[Source, Sequence[Item]]]:
+        """Give what waits, about `limit` items at most, maybe nothing; what was taken before may still be in work."""
         taken: list[tuple[Source, Sequence[Item]]] = []
         while self._chunks and limit > 0:
             source, items = self._chunks.popleft()

@@ -6,16 +6,20 @@ from typing import Any
 
 from code_evolver.core import signalr
 from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
+from code_evolver.core.message import read_message
 from code_evolver.core.session import HubSettings
 from code_evolver.core.signalr import BadRecord
 from code_evolver.core.strict_json import show
 from code_evolver.edges.hub.conversation import Conversation
 from code_evolver.edges.hub.inbox import Inbox, Item
+from code_evolver.edges.hub.tasks import end
 from code_evolver.ports import Emit, Received
 
 Receive = Callable[[Sequence[Received]], Awaitable[Sequence[Mapping[str, Any] | None]]]
 
 BATCH = 5_000
+STRETCH = 250
+"""Records that are read at a stretch; then everybody else on the event loop has a turn."""
 NAMES = 1_000
 """Client method names remembered; a hub that invents names must not fill our memory."""
 DISK_PAUSES = (1.0, 2.0, 5.0)
@@ -30,26 +34,44 @@ class Intake:
         self._inbox = inbox
         self._receive = receive
         self._emit = emit
+        self._hub_name = settings.hub_name
         self._listened = {name.lower() for name in (settings.hub_name, *settings.listen)}
         self._known: dict[str, bool] = {}
         self._target, self._head = "", b""  # of the latest message: the next one is mostly the same method's
 
     async def run(self) -> None:
-        """Take in until cancelled. Raises StoreError when nothing can be stored any more."""
-        while True:
-            batch: list[Received] = []
-            owners: list[Conversation] = []
-            unheard: list[tuple[Conversation, str, str]] = []
-            for conversation, items in await self._inbox.take(BATCH):
-                for item in items:
+        """Take in until cancelled: what waits is read while what was read before is being stored.
+
+        Raises StoreError when nothing can be stored any more.
+        """
+        storing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                waiting = self._inbox.waiting(BATCH) if storing else await self._inbox.take(BATCH)
+                batch, owners = await self._read_all(waiting)
+                if storing:
+                    await storing
+                storing = asyncio.create_task(self._take_in(batch, owners)) if batch else None
+        finally:
+            await end([storing] if storing else [])
+
+    async def _read_all(
+        self, chunks: Sequence[tuple[Conversation, Sequence[Item]]]
+    ) -> tuple[list[Received], list[Conversation]]:
+        batch: list[Received] = []
+        owners: list[Conversation] = []
+        unheard: list[tuple[Conversation, str, str]] = []
+        for conversation, items in chunks:
+            for start in range(0, len(items), STRETCH):
+                await asyncio.sleep(0)
+                for item in items[start : start + STRETCH]:
                     found = self._read(conversation, item, unheard)
                     if found is not None:
                         batch.append(found)
                         owners.append(conversation)
-            for conversation, key, target in unheard:
-                await conversation.answer(signalr.completion_error(key, f"Nobody listens to {show(target)} here."))
-            if batch:
-                await self._take_in(batch, owners)
+        for conversation, key, target in unheard:
+            await conversation.answer(signalr.completion_error(key, f"Nobody listens to {show(target)} here."))
+        return batch, owners
 
     async def _take_in(self, batch: Sequence[Received], owners: Sequence[Conversation]) -> None:
         results = await self._store(batch)
@@ -63,9 +85,11 @@ class Intake:
         if isinstance(item, Received):
             return item
         plain = signalr.read_plain_push(item, self._head)
-        if plain is not None:
-            return Received(conversation.number, self._target, [plain[0]], None, item, "", plain[1])
-        return self._parsed(conversation, item, unheard)
+        if plain is None:
+            return self._parsed(conversation, item, unheard)
+        arguments = [plain[0]]
+        message = read_message(arguments, raw=item, hub_name=self._hub_name, text=plain[1])
+        return Received(conversation.number, self._target, arguments, None, item, "", message)
 
     def _parsed(
         self, conversation: Conversation, item: bytes, unheard: list[tuple[Conversation, str, str]]
@@ -88,7 +112,9 @@ class Intake:
             return Received(number, target, (), key, item, "bad record: a call without a list of arguments")
         if target != self._target:
             self._target, self._head = target, signalr.head_of_push(target)
-        return Received(number, target, arguments, key, item)
+        return Received(
+            number, target, arguments, key, item, "", read_message(arguments, raw=item, hub_name=self._hub_name)
+        )
 
     def _heard(self, target: str) -> bool:
         """Say whether anybody listens to a client method; report it once where nobody does."""

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from code_evolver.core import lifecycle
 from code_evolver.core.lifecycle import Event
+from code_evolver.core.task import Task, read_again
 from code_evolver.edges.queue_sqlite import sql
-from code_evolver.edges.queue_sqlite.codec import as_json, raw_bytes, task_from_bytes
+from code_evolver.edges.queue_sqlite.codec import as_json, digest_key, raw_bytes
 from code_evolver.edges.queue_sqlite.options import Options, count, note
 from code_evolver.ports import End
 
@@ -26,7 +27,7 @@ def finish(db: sqlite3.Connection, options: Options, ends: Sequence[End]) -> lis
     now = options.clock()
     done = [_end(db, end, now) for end in ends]
     kept = [end for end, good in zip(ends, done, strict=True) if good]
-    db.executemany(sql.DROP_BODY, [(end.lease.seq,) for end in kept])
+    drop_bodies(db, [(end.lease.seq, end.lease.task) for end in kept if end.outcome != "failed"])
     book(db, options, kept, now)
     return done
 
@@ -47,17 +48,23 @@ def _end(db: sqlite3.Connection, end: End, now: float) -> bool:
     if db.execute(sql.END, row).rowcount != 1:
         return False
     if end.outcome == "failed":
-        bury(db, end.lease.seq, end.lease.task.id, end.code, end.reason, now, as_json(list(end.drafts)))
+        bury(db, end.lease.seq, end.lease.task, end.code, end.reason, now, as_json(list(end.drafts)))
     return True
 
 
+def drop_bodies(db: sqlite3.Connection, tasks: Sequence[tuple[int, Task]]) -> None:
+    """Drop what tasks of these numbers were written down as; what they are recognised by goes before."""
+    db.executemany(sql.READ_CONTENT, [(digest_key(task.digest), seq) for seq, task in tasks])
+    db.executemany(sql.DROP_BODY, [(seq,) for seq, _ in tasks])
+
+
 def bury(
-    db: sqlite3.Connection, seq: int, identifier: str, code: str, reason: str, now: float, drafts: bytes | None = None
+    db: sqlite3.Connection, seq: int, task: Task, code: str, reason: str, now: float, drafts: bytes | None = None
 ) -> None:
     """Make a dead letter of a task, with its raw object, and drop its body from the queue."""
-    (body,) = db.execute(sql.BODY, (seq,)).fetchone()
-    db.execute(sql.BURY, (seq, identifier, code, reason, now, raw_bytes(task_from_bytes(body)), body, drafts))
-    db.execute(sql.DROP_BODY, (seq,))
+    raw, body = raw_bytes(task), task.written
+    db.execute(sql.BURY, (seq, task.id, code, reason, now, raw, body, drafts))
+    drop_bodies(db, [(seq, task)])
     note(db, "last_error", reason)
     note(db, "last_error_at", str(now))
 
@@ -88,7 +95,7 @@ def _revive(db: sqlite3.Connection, options: Options, key: int, now: float) -> b
     if found is None:
         return False
     seq, body = found
-    task = task_from_bytes(body)
+    task = read_again(body)
     state = int(lifecycle.move(Event.RETRY)[1])
     db.execute(sql.REVIVE, (seq, task.id, task.type, state, task.priority, task.due, *options.ranks(task), now))
     db.execute(sql.ADD_BODY, (seq, body))

@@ -8,13 +8,13 @@ from itertools import chain
 
 from code_evolver.core import lifecycle
 from code_evolver.core.lifecycle import Put
-from code_evolver.core.task import Refusal, Task
+from code_evolver.core.task import Refusal, Task, read_again
 from code_evolver.edges.queue_sqlite import sql
-from code_evolver.edges.queue_sqlite.codec import digest_key, id_key, refusal_key, task_to_bytes
+from code_evolver.edges.queue_sqlite.codec import digest_key, id_key, refusal_key
 from code_evolver.edges.queue_sqlite.options import Options, count, counters
 
-Known = dict[bytes, dict[bytes, float]]
-"""id → digest → when it was accepted."""
+Contents = dict[bytes, float]
+"""Digest → when it was accepted, of one id."""
 
 
 @dataclass(slots=True)
@@ -40,19 +40,29 @@ def put(db: sqlite3.Connection, options: Options, items: Sequence[Task | Refusal
 def _admit(db: sqlite3.Connection, options: Options, tasks: Sequence[Task], rows: _Rows) -> list[Put]:
     keys = [id_key(task.id) for task in tasks]
     known = _known(db, keys)
+    first: dict[bytes, Task] = {}  # the first content of an id that came in this batch: read when a second one comes
     seq = counters(db)["seq"]
     now = options.clock()
     verdicts: list[Put] = []
     for task, key in zip(tasks, keys, strict=True):
-        digest, closed = digest_key(task.digest), task.closed and options.skip_closed
-        contents = known.setdefault(key, {})
-        verdict = lifecycle.admit(contents, digest, id_given=task.id_given, closed=closed, now=now)
+        closed = task.closed and options.skip_closed
+        if key not in known and key not in first and task.id_given and not closed:
+            verdict: Put = "queued"
+            mark = sql.UNREAD
+            first[key] = task
+        else:
+            contents = known.setdefault(key, {})
+            if key in first:
+                contents[digest_key(first.pop(key).digest)] = now
+            digest = digest_key(task.digest)
+            verdict = lifecycle.admit(contents, digest, id_given=task.id_given, closed=closed, now=now)
+            mark = lifecycle.as_recorded(digest) if closed else digest
         verdicts.append(verdict)
         if verdict == "duplicate":
             continue
+        if mark:
+            known[key][mark] = now
         seq += 1
-        mark = lifecycle.as_recorded(digest) if closed else digest
-        contents[mark] = now
         rows.seen.append((seq, key, mark, now))
         _add(rows, options, task, seq, now, closed=closed)
     accepted = len(rows.bodies)
@@ -63,38 +73,37 @@ def _admit(db: sqlite3.Connection, options: Options, tasks: Sequence[Task], rows
     return verdicts
 
 
-def _known(db: sqlite3.Connection, keys: Sequence[bytes]) -> Known:
-    known: Known = {}
+def _known(db: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Contents]:
+    known: dict[bytes, Contents] = {}
     largest = sql.LOOKUPS[-1]
     for start in range(0, len(keys), largest):
         some = keys[start : start + largest]
         size = next(size for size in sql.LOOKUPS if size >= len(some))
         padded = [*some, *([some[0]] * (size - len(some)))]
-        for key, digest, at in db.execute(sql.KNOWN_IDS[size], padded):
+        for seq, key, digest, at in db.execute(sql.KNOWN_IDS[size], padded).fetchall():
             contents = known.setdefault(key, {})
-            contents[digest] = max(at, contents.get(digest, at))
+            mark = digest or _read_content(db, seq)
+            contents[mark] = max(at, contents.get(mark, at))
     return known
+
+
+def _read_content(db: sqlite3.Connection, seq: int) -> bytes:
+    """Work out what a waiting task's content is recognised by, and remember it."""
+    found = db.execute(sql.BODY, (seq,)).fetchone()
+    if found is None:  # lost with a page of a damaged file: whatever comes under the id is new
+        return sql.UNREAD
+    digest = digest_key(read_again(found[0]).digest)
+    db.execute(sql.READ_CONTENT, (digest, seq))
+    return digest
 
 
 def _add(rows: _Rows, options: Options, task: Task, seq: int, now: float, *, closed: bool) -> None:
     by_priority, by_due = options.ranks(task)
-    state = lifecycle.entry(closed=closed)
-    rows.tasks.append(
-        (
-            seq,
-            task.id,
-            task.type,
-            int(state),
-            task.priority,
-            task.due,
-            by_priority,
-            by_due,
-            now,
-            now if closed else None,
-        )
-    )
+    state = int(lifecycle.entry(closed=closed))
+    ended = now if closed else None
+    rows.tasks.append((seq, task.id, task.type, state, task.priority, task.due, by_priority, by_due, now, ended))
     if not closed:
-        rows.bodies.append((seq, task_to_bytes(task)))
+        rows.bodies.append((seq, task.written))
 
 
 def _store(db: sqlite3.Connection, rows: _Rows) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from code_evolver.core import lifecycle
 from code_evolver.core.lifecycle import Event
+from code_evolver.core.task import read_again
 from code_evolver.edges.queue_sqlite import sql
-from code_evolver.edges.queue_sqlite.codec import task_from_bytes
 from code_evolver.edges.queue_sqlite.ends import book, bury
 from code_evolver.edges.queue_sqlite.options import Options, counters, note
 from code_evolver.ports import End, Lease
@@ -29,7 +29,7 @@ def _lease(db: sqlite3.Connection, options: Options, limit: int, now: float) -> 
     rows = db.execute(sql.READY, (max(0, limit),)).fetchall()
     state = int(lifecycle.move(Event.LEASE)[1])
     db.executemany(sql.LEASE, [(state, token, expires, row[0]) for row in rows])
-    return [Lease(seq, token, task_from_bytes(body), starts, failures, expires) for seq, starts, failures, body in rows]
+    return [Lease(seq, token, read_again(body), starts, failures, expires) for seq, starts, failures, body in rows]
 
 
 def begin(db: sqlite3.Connection, options: Options, leases: Sequence[Lease]) -> list[bool]:
@@ -69,8 +69,8 @@ def reclaim(db: sqlite3.Connection, options: Options, expired_at: float, now: fl
             continue
         reason = CRASHED.format(count=crashes)
         db.execute(sql.CRASH, (int(lifecycle.move(Event.CRASH)[1]), crashes, "crashed", reason, now, seq))
-        task = task_from_bytes(db.execute(sql.BODY, (seq,)).fetchone()[0])
-        bury(db, seq, task.id, "crashed", reason, now)
+        task = read_again(db.execute(sql.BODY, (seq,)).fetchone()[0])
+        bury(db, seq, task, "crashed", reason, now)
         lost.append(End(Lease(seq, "", task, crashes, 0, 0.0), "failed", reason=reason, code="crashed"))
     book(db, options, lost, now)
     return lost

@@ -14,8 +14,9 @@ from typing import Any
 
 from code_evolver.core.errors import StoreError
 from code_evolver.core.lifecycle import State
+from code_evolver.core.task import read_again
 from code_evolver.edges.queue_sqlite import schema, sql
-from code_evolver.edges.queue_sqlite.codec import drafts_from, from_json, task_from_bytes
+from code_evolver.edges.queue_sqlite.codec import drafts_from, from_json
 from code_evolver.edges.queue_sqlite.options import counters
 from code_evolver.edges.queue_sqlite.trouble import mapped
 from code_evolver.ports import Counts, DeadLetter, Report
@@ -101,7 +102,7 @@ def dead_letter(db: sqlite3.Connection, key: int) -> DeadLetter | None:
 
 def _dead_letter(row: Sequence[Any]) -> DeadLetter:
     key, identifier, kind, reason, code, at, count, raw, body, drafts = row
-    task = task_from_bytes(body) if body is not None else None
+    task = read_again(body) if body is not None else None
     return DeadLetter(key, identifier, kind, reason, code, at, count, raw, task, drafts_from(drafts))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 APPLICATION_ID = 0x43455651
 """Stands in the header of our files ("CEVQ"): another program's database is not ours to write."""
-VERSION = 3
+VERSION = 4
 
 _DAILY = """CREATE TABLE daily (
     day INTEGER NOT NULL, type TEXT NOT NULL, outcome TEXT NOT NULL, tasks INTEGER NOT NULL,
@@ -53,5 +53,6 @@ COUNTERS = (
 )
 """Lifetime counters, kept in the transaction of what they count; "seq" is the last arrival number given."""
 
-MIGRATIONS: Mapping[int, Sequence[str]] = {1: (_DAILY,), 2: (_LOADING,)}
-"""Version → statements that make it the next version. Version 1 had no accounts, version 2 not how long models loaded."""
+MIGRATIONS: Mapping[int, Sequence[str]] = {1: (_DAILY,), 2: (_LOADING,), 3: ()}
+"""Version → statements that make it the next version. Version 1 had no accounts, version 2 not how long models loaded;
+version 3 wrote more of a task down (core.task.read_again) and the digest of every content at once (sql.UNREAD)."""

@@ -8,10 +8,13 @@ from functools import lru_cache
 LOOKUPS = (4, 32, 500)
 """Ids that one look-up takes: few sizes, so that each statement is compiled once."""
 KNOWN_IDS = {
-    size: f"SELECT id, digest, at FROM seen WHERE id IN ({','.join('?' * size)})"  # noqa: S608 - question marks only
+    size: f"SELECT seq, id, digest, at FROM seen WHERE id IN ({','.join('?' * size)})"  # noqa: S608 - question marks only
     for size in LOOKUPS
 }
 REMEMBER = "INSERT INTO seen (seq, id, digest, at) VALUES (?, ?, ?, ?)"
+UNREAD = b""
+"""Stands for the digest of a content until somebody needs it: a waiting task's body says it."""
+READ_CONTENT = "UPDATE seen SET digest = ? WHERE seq = ? AND digest = x''"
 ADD_TASK = (
     "INSERT INTO tasks (seq, id, type, state, priority, due, by_priority, by_due, at, ended)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
