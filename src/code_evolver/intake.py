@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import contextlib
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
 
-from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
+from code_evolver.core.errors import DiskFull, StoreError
 from code_evolver.core.message import Message, read_message, receipt
 from code_evolver.core.task import Refusal, Task
 from code_evolver.ports import Emit, Log, Put, Queue, Received
@@ -88,21 +87,24 @@ class Intake:
         self._keep = keep
         self._wake = wake
         self._pending = pending
-        self._taking: asyncio.Future[Sequence[Mapping[str, Any] | None]] | None = None
+        self._taking: set[asyncio.Task[Sequence[Mapping[str, Any] | None]]] = set()
+        self._keeping = asyncio.Lock()
 
     async def receive(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
         """Store a batch; give one receipt for each record that wants one. Raises StoreError, DiskFull (nothing kept)."""
-        self._taking = asyncio.ensure_future(self._take_in(batch))
-        return await asyncio.shield(self._taking)
+        taking = asyncio.create_task(self._take_in(batch))
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
+        return await asyncio.shield(taking)
 
     async def settled(self) -> None:
-        """Wait, in bounds, for a batch whose `receive` was cancelled: it is committed all the same, so it must be told."""
-        if self._taking is None:
+        """Wait, in bounds, for batches whose `receive` was cancelled: they are committed all the same, so they must be told."""
+        if not self._taking:
             return
-        await asyncio.wait([self._taking], timeout=COMMIT_SECONDS)
-        self._taking.cancel()
-        with contextlib.suppress(CodeEvolverError, asyncio.CancelledError):
-            await self._taking
+        _, late = await asyncio.wait(set(self._taking), timeout=COMMIT_SECONDS)
+        for taking in late:
+            taking.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _take_in(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
         messages = [self._read(one) for one in batch]
@@ -111,7 +113,8 @@ class Intake:
         puts = await self._queue.put(tasks, refusals) if tasks or refusals else ()
         fresh = self._tell(batch, tasks, puts, refusals)
         if fresh and self._keep:
-            await self._keep(fresh)
+            async with self._keeping:  # in the order of arrival
+                await self._keep(fresh)
         return self._receipts(batch, messages, puts)
 
     def _read(self, one: Received) -> Message:

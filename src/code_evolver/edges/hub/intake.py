@@ -1,6 +1,7 @@
 """From records to `receive`: parse what waits, hand it over in batches, answer who asked once it is stored."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from code_evolver.ports import Emit, Received
 Receive = Callable[[Sequence[Received]], Awaitable[Sequence[Mapping[str, Any] | None]]]
 
 BATCH = 5_000
+STORED_AT_ONCE = 2
+"""Batches on their way into the queue: it has the next one at hand when the former is committed."""
 STRETCH = 250
 """Records that are read at a stretch; then everybody else on the event loop has a turn."""
 NAMES = 1_000
@@ -44,16 +47,18 @@ class Intake:
 
         Raises StoreError when nothing can be stored any more.
         """
-        storing: asyncio.Task[None] | None = None
+        storing: deque[asyncio.Task[None]] = deque()
         try:
             while True:
                 waiting = self._inbox.waiting(BATCH) if storing else await self._inbox.take(BATCH)
                 batch, owners = await self._read_all(waiting)
-                if storing:
-                    await storing
-                storing = asyncio.create_task(self._take_in(batch, owners)) if batch else None
+                if batch:
+                    storing.append(asyncio.create_task(self._take_in(batch, owners)))
+                if storing and (not batch or len(storing) == STORED_AT_ONCE):
+                    await storing[0]
+                    storing.popleft()
         finally:
-            await end([storing] if storing else [])
+            await end(storing)
 
     async def _read_all(
         self, chunks: Sequence[tuple[Conversation, Sequence[Item]]]

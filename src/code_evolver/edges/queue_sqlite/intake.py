@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import itemgetter
 
 from code_evolver.core import lifecycle
 from code_evolver.core.lifecycle import Put
@@ -108,7 +109,9 @@ def _add(rows: _Rows, options: Options, task: Task, seq: int, now: float, *, clo
 
 def _store(db: sqlite3.Connection, rows: _Rows) -> None:
     if rows.seen:
-        _insert(db, sql.REMEMBER, rows.seen)
+        _insert(
+            db, sql.REMEMBER, sorted(rows.seen, key=itemgetter(1))
+        )  # in the order of the index: a quarter less work
         _insert(db, sql.ADD_TASK, rows.tasks)
         _insert(db, sql.ADD_BODY, rows.bodies)
 
