@@ -15,9 +15,9 @@ class Told:
         self.events.append((name, fields))
         self._on(name, **fields)
 
-    def emit_all(self, name, many):
-        for fields in many:
-            self.emit(name, **fields)
+    def emit_all(self, name, keys, rows):
+        for row in rows:
+            self.emit(name, **dict(zip(keys, row, strict=True)))
 
     def names(self):
         return [name for name, _ in self.events]

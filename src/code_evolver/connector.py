@@ -50,9 +50,9 @@ class _Counted:
         self.tally.count(name, fields)
         self.log.emit(name, **fields)
 
-    def emit_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
-        self.tally.count_all(name, many)
-        self.log.emit_all(name, many)
+    def emit_all(self, name: str, keys: tuple[str, ...], rows: Sequence[Sequence[str | int]]) -> None:
+        self.tally.count_all(name, keys, rows)
+        self.log.emit_all(name, keys, rows)
 
 
 @dataclass(slots=True)

@@ -107,7 +107,7 @@ class Intake:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def _take_in(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
-        messages = [self._read(one) for one in batch]
+        messages = [one.message or self._read(one) for one in batch]
         tasks = [task for message in messages for task in message.tasks]
         refusals = [refusal for message in messages for refusal in message.refusals]
         puts = await self._queue.put(tasks, refusals) if tasks or refusals else ()
@@ -120,7 +120,7 @@ class Intake:
     def _read(self, one: Received) -> Message:
         if one.problem:
             return Message((), (Refusal(0, "", one.problem[:500], one.raw),), 1)
-        return one.message or read_message(one.arguments, raw=one.raw, hub_name=self._hub_name)
+        return read_message(one.arguments, raw=one.raw, hub_name=self._hub_name)
 
     def _tell(
         self, batch: Sequence[Received], tasks: Sequence[Task], puts: Sequence[Put], refusals: Sequence[Refusal]
@@ -131,13 +131,13 @@ class Intake:
         fresh: list[Mapping[str, Any]] = []
         size = self._pending()
         for put, some in groupby(zip(puts, tasks, strict=True), key=itemgetter(0)):
-            many = []
+            rows: list[tuple[str, str, int]] = []
             for _, task in some:
                 if put in ("queued", "revised"):
                     fresh.append(task.raw)
                     size += 1
-                many.append({"task_id": task.id, "task_type": task.type, "queue_size": size})
-            self._log.emit_all(_EVENTS[put], many)
+                rows.append((task.id, task.type, size))
+            self._log.emit_all(_EVENTS[put], ("task_id", "task_type", "queue_size"), rows)
         for refusal in refusals:
             self._log.emit("task_rejected", task_id=refusal.id, index=refusal.index, reason=refusal.reason)
         if fresh:
@@ -148,6 +148,8 @@ class Intake:
     def _receipts(
         batch: Sequence[Received], messages: Sequence[Message], puts: Sequence[Put]
     ) -> list[Mapping[str, Any] | None]:
+        if not any(one.invocation_id for one in batch):
+            return [None] * len(batch)
         answers: list[Mapping[str, Any] | None] = []
         at = 0
         for one, message in zip(batch, messages, strict=True):

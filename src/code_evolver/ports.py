@@ -57,8 +57,8 @@ class Log(Protocol):
     def emit(self, name: str, /, **fields: Any) -> None:
         """Report an event (core.events)."""
 
-    def emit_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
-        """Report the same event many times, at one moment: for what comes in thousands."""
+    def emit_all(self, name: str, keys: tuple[str, ...], rows: Sequence[Sequence[str | int]]) -> None:
+        """Report the same event many times, at one moment, a row of values each: for what comes in thousands."""
 
 
 # ── the queue ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from code_evolver.core.events import EVENTS, line, record, timestamp
+from code_evolver.core.events import EVENTS, lines, record, timestamp
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "code_evolver"
 
@@ -37,18 +37,23 @@ def test_times_are_utc_with_milliseconds(at, text):
     assert timestamp(at) == text
 
 
-@pytest.mark.parametrize("fields", [{"target": "x", "count": 3}, {"target": "é", "ts": "mine"}])
-def test_an_event_as_text_is_the_event_as_an_object(fields):
-    text = line("message_received", fields, at=1.5, seq=7, run_id="r")
-    assert json.loads(text) == record("message_received", fields, at=1.5, seq=7, run_id="r")
+@pytest.mark.parametrize("keys", [("target", "count"), ("target", "ts"), ("target", "count", "more")])
+def test_events_as_text_are_the_events_as_objects(keys):
+    rows = [("x", 3, None), ('é\n"%s\ud800', True, {"a": [1.5]}), (5, "", -1)]
+    texts = lines("message_received", keys, [row[: len(keys)] for row in rows], at=1.5, seq=7, run_id="r%s")
+    for number, (text, row) in enumerate(zip(texts, rows, strict=True)):
+        wanted = record("message_received", dict(zip(keys, row, strict=False)), at=1.5, seq=7 + number, run_id="r%s")
+        assert json.loads(text) == wanted
 
 
 def test_an_event_without_fields_is_written_too_and_others_are_refused():
-    assert json.loads(line("intake_resumed", {}, at=1.5, seq=7, run_id="r"))["event"] == "intake_resumed"
+    (text,) = lines("intake_resumed", (), [()], at=1.5, seq=7, run_id="r")
+    assert json.loads(text)["event"] == "intake_resumed"
+    assert lines("intake_resumed", (), [], at=1.5, seq=7, run_id="r") == []
     with pytest.raises(ValueError, match="not an event"):
-        line("no_such_event", {"a": 1}, at=1.5, seq=7, run_id="r")
+        lines("no_such_event", ("a",), [(1,)], at=1.5, seq=7, run_id="r")
     with pytest.raises(KeyError):
-        line("message_received", {"count": 1}, at=1.5, seq=7, run_id="r")
+        lines("message_received", ("count",), [(1,)], at=1.5, seq=7, run_id="r")
 
 
 def emitted():

@@ -58,6 +58,38 @@ def test_secrets_and_terminal_escapes_never_leave(pipe):
     json.loads(data)
 
 
+def test_secrets_in_a_burst_of_equal_events_never_leave_either(pipe):
+    read, write = pipe
+    log = EventLog(write, "r", clock=lambda: 1.5, clean=Redactor(["S3CRET-value"]).clean)
+    rows = [(f"task {number}", "summarize", number) for number in range(40)]
+    log.emit_all("task_queued", ("task_id", "task_type", "queue_size"), rows)
+    log.emit_all("task_queued", ("task_id", "task_type", "queue_size"), [*rows, ("S3CRET-value", "a\u202eb", 1)])
+    for _ in range(2):  # at one moment, with equal names: what is nested is looked at, too
+        log.emit("notice", message={"inner": "S3CRET-value"})
+    log.close()
+    os.close(write)
+    with os.fdopen(os.dup(read), encoding="utf-8") as stream:
+        data = stream.read()
+    assert "S3CRET" not in data
+    assert "\u202e" not in data
+    events = [json.loads(line) for line in data.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, 84))
+    assert events[39] == {
+        "event": "task_queued", "ts": "1970-01-01T00:00:01.500Z", "seq": 40, "run_id": "r",
+        "task_id": "task 39", "task_type": "summarize", "queue_size": 39,
+    }  # fmt: skip
+
+
+def test_a_burst_over_the_limit_is_dropped_and_counted(pipe):
+    read, write = pipe
+    log = EventLog(write, "r", limit=10)
+    log.emit_all("task_duplicate", ("task_id",), [(str(number),) for number in range(100)])
+    log.close()
+    events = lines_of(read, write)
+    assert sum(event["event"] == "task_duplicate" for event in events) == 10
+    assert [event["count"] for event in events if event["event"] == "events_dropped"] == [90]
+
+
 def test_an_event_that_cannot_be_written_does_not_end_the_log(pipe):
     read, write = pipe
     log = EventLog(write, "r")

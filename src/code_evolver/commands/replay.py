@@ -4,7 +4,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -110,5 +110,5 @@ class _Told:
         if name == "task_rejected":
             sys.stderr.write(f"rejected: {escape(str(fields['reason']))}\n")
 
-    def emit_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
+    def emit_all(self, name: str, keys: tuple[str, ...], rows: Sequence[Sequence[str | int]]) -> None:
         """Say nothing of what went well."""

@@ -53,13 +53,19 @@ class Tally:
         counter = _COUNTERS.get(name)
         if counter is not None:
             counter(self, fields)
+        elif name in _PLAIN:
+            self.count_all(name, (), ((),))
         if name in _STEPS:
             self.step = _STEPS[name]
 
-    def count_all(self, name: str, many: Sequence[Mapping[str, Any]]) -> None:
-        """Count the same event many times."""
-        for fields in many:
-            self.count(name, fields)
+    def count_all(self, name: str, keys: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
+        """Count the same event many times, a row of values each."""
+        plain = _PLAIN.get(name)
+        if plain is not None:
+            setattr(self, plain, getattr(self, plain) + len(rows))
+        else:
+            for row in rows:
+                self.count(name, dict(zip(keys, row, strict=True)))
 
     @property
     def pending(self) -> int:
@@ -130,17 +136,6 @@ class Tally:
     def _message_received(self, event: Mapping[str, Any]) -> None:
         self.messages += event.get("count", 1)
 
-    def _task_queued(self, _event: Mapping[str, Any]) -> None:
-        self.received += 1
-
-    _task_revised = _task_queued
-
-    def _task_duplicate(self, _event: Mapping[str, Any]) -> None:
-        self.duplicates += 1
-
-    def _task_recorded(self, _event: Mapping[str, Any]) -> None:
-        self.recorded += 1
-
     def _task_rejected(self, event: Mapping[str, Any]) -> None:
         self.rejected += 1
         self._note(event["reason"])
@@ -203,6 +198,13 @@ class Tally:
             del self.errors[:-20]
 
 
+_PLAIN = {
+    "task_queued": "received",
+    "task_revised": "received",
+    "task_duplicate": "duplicates",
+    "task_recorded": "recorded",
+}
+"""Events that are only counted, and in which number."""
 _STEPS = {
     "processing_task": "looking for a known program",
     "llm_requested": "asking the model",

@@ -96,17 +96,23 @@ class Conversation:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def _read(self) -> None:
         async for batch in self._connection.records():
-            keep: list[Item] = []
-            for record in batch:
-                if record.startswith(_PUSH) and not self.refusing:
-                    keep.append(record)
-                else:
-                    found = await self._sort(record, keep)
-                    if found is not None:
-                        keep.append(found)
+            keep: Sequence[Item] = batch
+            if self.refusing or not all(record.startswith(_PUSH) for record in batch):
+                keep = await self._sorted(batch)
             if keep:
                 self._inbox.add(self, keep)
                 await self._wait_for_room()
+
+    async def _sorted(self, batch: Sequence[bytes]) -> Sequence[Item]:
+        keep: list[Item] = []
+        for record in batch:
+            if record.startswith(_PUSH) and not self.refusing:
+                keep.append(record)
+            else:
+                found = await self._sort(record, keep)
+                if found is not None:
+                    keep.append(found)
+        return keep
 
     async def _wait_for_room(self) -> None:
         if not self._inbox.full:
