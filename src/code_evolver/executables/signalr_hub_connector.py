@@ -48,12 +48,12 @@ def run(given: dict[str, Any], *, hub: bool = True) -> stdio.Finished:
 
 
 def _collect_seldom() -> None:
-    """Let Python look for rings of garbage a tenth as often, and never among what was imported.
+    """Let Python look for rings of garbage seldom, and never among what was imported.
 
     A flood of tasks makes many objects and no rings; looking for them took a quarter of the time.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _whole(resolved: Any, log: EventLog, secrets: Secrets, *, hub: bool) -> tuple[dict[str, Any], int]:

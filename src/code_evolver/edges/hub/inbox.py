@@ -33,7 +33,7 @@ class Inbox(Generic[Source]):
     def add(self, source: Source, items: Sequence[Item]) -> None:
         """Put items in, whatever there is room for; whoever adds then waits for room."""
         self._chunks.append((source, items))
-        self._count(items, 1)
+        self._count(len(items), _size(items))
         self._filled.set()
         self._idle.clear()
 
@@ -62,7 +62,7 @@ class Inbox(Generic[Source]):
                 self._chunks.appendleft((source, items[limit:]))
                 items = items[:limit]
             limit -= len(items)
-            self._count(items, -1)
+            self._count(-len(items), -_size(items))
             taken.append((source, items))
         if not self._chunks:
             self._filled.clear()
@@ -72,10 +72,14 @@ class Inbox(Generic[Source]):
         """Wait until everything has been taken in."""
         await self._idle.wait()
 
-    def _count(self, items: Sequence[Item], sign: int) -> None:
-        self._records += sign * len(items)
-        self._bytes += sign * sum(len(item) if isinstance(item, bytes) else len(item.raw) for item in items)
+    def _count(self, records: int, size: int) -> None:
+        self._records += records
+        self._bytes += size
         if self._records >= self._limits[0] or self._bytes >= self._limits[1]:
             self._room.clear()
         else:
             self._room.set()
+
+
+def _size(items: Sequence[Item]) -> int:
+    return sum([len(item.raw) if isinstance(item, Received) else len(item) for item in items])

@@ -97,7 +97,10 @@ def _revive(db: sqlite3.Connection, options: Options, key: int, now: float) -> b
     seq, body = found
     task = read_again(body)
     state = int(lifecycle.move(Event.RETRY)[1])
-    db.execute(sql.REVIVE, (seq, task.id, task.type, state, task.priority, task.due, *options.ranks(task), now))
+    db.execute(
+        sql.REVIVE,
+        (seq, task.id, task.type, state, task.priority, task.due, *options.ranks(task.priority, task.due), now),
+    )
     db.execute(sql.ADD_BODY, (seq, body))
     db.execute(sql.DROP_DEAD, (key,))
     db.executemany(sql.COUNT, [(1, "resumed"), (1, "pending"), (-1, "failed")])

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from code_evolver.core.task import Task
 from code_evolver.edges.queue_sqlite import sql
 
 NO_DUE = 1e18
@@ -36,10 +35,9 @@ class Options:
     keep_done: float = 7 * 86400.0
     keep_done_at_most: int = 100_000
 
-    def ranks(self, task: Task) -> tuple[int, float]:
+    def ranks(self, priority: int, due: float | None) -> tuple[int, float]:
         """Give what a task's place goes by, before its arrival."""
-        due = task.due if self.use_due_date and task.due is not None else NO_DUE
-        return (task.priority if self.use_priority else 0), due
+        return priority if self.use_priority else 0, NO_DUE if due is None or not self.use_due_date else due
 
 
 def count(db: sqlite3.Connection, counted: Counter[str]) -> None:
