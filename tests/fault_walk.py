@@ -108,24 +108,31 @@ class Walk:
 
     def recovered(self, *, stable: bool = True) -> None:
         """Every connector is connected anew, in time, and a task that the hub sends now is accepted by each."""
-        self.each(self._live, "connected")
+        self.each(self.live, "connected")
         if self.back:
             for client in CLIENTS:
                 self._check_in_time(client)
         until(lambda: len(self._members() - self.members) >= len(CLIENTS), "the hub to know its clients")
         self.send()
         if stable:
-            self.each(lambda client: time.time() - stamp(self._live(client)) > STABLE + 0.1, "a stable connection")
+            self.each(lambda client: time.time() - stamp(self.live(client)) > STABLE + 0.1, "a stable connection")
 
-    def _live(self, client: str) -> Any:
+    def live(self, client: str) -> Any:
+        """The event of the connection that there is since the fault, if there is one."""
         ends = [one for one in self.since(client) if one["event"] in {"connected", "disconnected"}]
         return ends[-1] if ends and ends[-1]["event"] == "connected" else None
 
+    def announced(self, client: str) -> float:
+        """Seconds of the last delay before the present connection."""
+        before = [one for one in self.doors[client].named("reconnecting") if one["seq"] < self.live(client)["seq"]]
+        return float(before[-1]["seconds"]) if before else 0.0
+
+    def took(self, client: str) -> float:
+        """Seconds from the hub's return to the present connection."""
+        return stamp(self.live(client)) - self.back
+
     def _check_in_time(self, client: str) -> None:
-        connected = self._live(client)
-        before = [one for one in self.doors[client].named("reconnecting") if one["seq"] < connected["seq"]]
-        announced = before[-1]["seconds"] if before else 0.0
-        assert stamp(connected) - self.back <= announced + 1.0 + BUSY, (client, before[-1:], connected, self.back)
+        assert self.took(client) <= self.announced(client) + 1.0 + BUSY, (self.doors[client].lines[-5:], self.back)
 
     def send(self, count: int = 1) -> None:
         """Send a task; each connector accepts it."""
