@@ -189,14 +189,17 @@ def test_a_stop_while_a_required_model_is_waited_for(tmp_path):
         server.close()
 
 
-def test_a_second_signal_that_meets_the_end_of_the_first_costs_no_result(tmp_path):
-    """With nothing to finish the first ends the run; the second comes before (130), while, or after (0) that is done."""
-    with listening(f"http://127.0.0.1:{free_port()}/taskhub", tmp_path, max_reconnect_attempts=0) as door:
-        door.wait_event("reconnecting")
-        with timed(AT_ONCE):
-            door.signal(signal.SIGINT)
-            door.signal(signal.SIGINT)
-            door.process.wait(60)
-        code, result = door.end()
-    assert (code, result["success"]) in {(0, True), (130, True), (130, False)}
+def test_two_requests_that_arrive_as_one_are_two(tmp_path):
+    """Two signals wait for a process that is frozen; when it goes on, both are there at once."""
+    with hub("demo") as server:
+        server.post("fault", CONNECTING["negotiate"])
+        with listening(server.url, tmp_path) as door:
+            until(lambda: server.get("reached").get("negotiate"), "the connector to ask")
+            for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM):
+                door.signal(number)
+            with timed(AT_ONCE):
+                door.signal(signal.SIGCONT)
+                door.process.wait(60)
+            code, result = door.end()
+    assert (code, result["success"], result["error"]["code"]) == (130, False, "interrupted")
     assert adds_up(result)
