@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.model_server import good, model_server
 from tests.acceptance_kit import LIMIT, adds_up, connector, environment, hub, until
-from tests.dying_kit import alive, connector_of, no_orphans, odd_task, silent_model, status, task, work_off
+from tests.dying_kit import alive, children, connector_of, no_orphans, odd_task, silent_model, status, task, work_off
 from tests.stopping_kit import AT_ONCE, CTRL_C, busy, launcher, on_a_terminal, timed, working
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc, terminals")
@@ -68,7 +68,7 @@ def test_two_control_c_end_a_run_whose_trial_never_ends(tmp_path):
         with on_a_terminal(server.url, tmp_path, env=env) as terminal:
             server.wait_for_client()
             server.post("send", [task(0), task(1)], method="TaskHub")
-            trial = until(lambda: working(terminal.process.pid), "a trial that computes")
+            trial = until(lambda: working(connector_of(terminal)), "a trial that computes")
             terminal.press(CTRL_C)
             until(lambda: b'"shutdown_requested"' in terminal.shown, "the first to arrive")
             assert terminal.process.poll() is None
@@ -82,6 +82,31 @@ def test_two_control_c_end_a_run_whose_trial_never_ends(tmp_path):
     assert (found["pending"], found["leased"], found["running"]) == (2, 0, False)
     work_off(tmp_path)  # without a model: what was interrupted is done by the composer
     assert (status(tmp_path)["generated"], status(tmp_path)["failed"]) == (2, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_trial_that_never_ends_is_gone_with_its_connector(number, tmp_path):
+    with model_server(never_ends) as model, hub("demo") as server:
+        env = environment(CODE_EVOLVER_LLM_URL=model.url, CODE_EVOLVER_LLM_MODEL="honest")
+        settings = {"hub_url": server.url, "workspace": str(tmp_path), "llm": "auto", "drain_timeout_seconds": 0.5}
+        door = connector(settings, env=env)
+        try:
+            server.wait_for_client()
+            server.post("send", [task(0), task(1)], method="TaskHub")
+            trial = until(lambda: working(door.process.pid), "a trial that computes")
+            left = children(door.process.pid)
+            with timed(0.5 + AT_ONCE):
+                door.signal(number)
+                door.process.wait(LIMIT)
+                until(lambda: not [pid for pid in left if alive(pid)], "its processes to end")
+        finally:
+            door.kill()
+    assert set(trial) <= set(left)
+    if number == signal.SIGTERM:
+        code, result = door.end()
+        assert (code, result["tasks_pending"], result["tasks_failed"]) == (0, 2, 0)
+        assert status(tmp_path)["leased"] == 0
+    assert (status(tmp_path)["pending"], status(tmp_path)["running"]) == (2, False)
 
 
 def test_a_closed_terminal_drains(tmp_path):
