@@ -77,14 +77,17 @@ class Hub:
         self.process.stdout.close()
 
 
+def hub_command(kind: str, *arguments: str, port: int = 0) -> list[str]:
+    """The command of the demo hub or of the real one."""
+    if kind == "real":
+        return [str(TASKHUB), "--urls", f"http://127.0.0.1:{port}", *arguments]
+    return [*CLI, "demo-hub", "--port", str(port), "--tasks", "none", *arguments]
+
+
 @contextmanager
 def hub(kind: str, *arguments: str, port: int = 0) -> Iterator[Hub]:
     """Start the demo hub or the real one."""
-    if kind == "real":
-        command = [str(TASKHUB), "--urls", f"http://127.0.0.1:{port}", *arguments]
-    else:
-        command = [*CLI, "demo-hub", "--port", str(port), "--tasks", "none", *arguments]
-    made = Hub(command)
+    made = Hub(hub_command(kind, *arguments, port=port))
     try:
         yield made
     finally:
@@ -125,6 +128,8 @@ class Door:
             **more,
         )
         self.lines: list[str] = []
+        self._read = 0
+        self._events: list[dict[str, Any]] = []
         self._out: list[bytes] = []
         self._threads = [
             threading.Thread(target=self._read_err, daemon=True),
@@ -156,7 +161,10 @@ class Door:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
+        new = self.lines[self._read :]
+        self._read += len(new)
+        self._events += [json.loads(line) for line in new if line.startswith("{")]
+        return list(self._events)
 
     def named(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event"] == name]

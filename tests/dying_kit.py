@@ -5,17 +5,18 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from code_evolver.core.lifecycle import State
 from code_evolver.edges.queue_sqlite import read_tasks
-from tests.acceptance_kit import CLI, Door, environment, run, until
+from tests.acceptance_kit import CLI, environment, run, until
 
 SUBJECTS = (
     "harbour",
@@ -56,7 +57,13 @@ def children(pid: int) -> list[int]:
     return found + [grandchild for child in found for grandchild in children(child)]
 
 
-def connector_of(launcher: Door) -> int:
+class Started(Protocol):
+    """Something that was started: a Door, a Terminal."""
+
+    process: subprocess.Popen[Any]
+
+
+def connector_of(launcher: Started) -> int:
     """The connector's process id: the launcher's child that is no demo hub."""
 
     def look() -> int | None:

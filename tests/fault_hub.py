@@ -104,6 +104,8 @@ class FaultHub:
         self.behave = behave
         self.requests: list[Request] = []
         self.peers: list[Peer] = []
+        self.greeted = 0
+        """How many clients have sent their handshake."""
         self.arrived = asyncio.Condition()
         self.url = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,9 +116,17 @@ class FaultHub:
 
     async def peer(self, number: int = 1) -> Peer:
         """Wait for the number-th WebSocket."""
-        async with asyncio.timeout(15), self.arrived:
-            await self.arrived.wait_for(lambda: len(self.peers) >= number)
+        await self.until(lambda hub: len(hub.peers) >= number)
         return self.peers[number - 1]
+
+    async def until(self, wanted: Callable[["FaultHub"], bool]) -> None:
+        """Wait until clients have come as far as is wanted."""
+        async with asyncio.timeout(15), self.arrived:
+            await self.arrived.wait_for(lambda: wanted(self))
+
+    async def _note(self) -> None:
+        async with self.arrived:
+            self.arrived.notify_all()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.current_task())  # type: ignore[arg-type]
@@ -126,6 +136,7 @@ class FaultHub:
             pairs = [line.partition(": ") for line in lines[1:] if line]
             request = Request(method, target, {key.lower(): value for key, _, value in pairs})
             self.requests.append(request)
+            await self._note()
             if "sec-websocket-key" in request.headers:
                 await self._upgrade(request, reader, writer)
             else:
@@ -155,14 +166,15 @@ class FaultHub:
         )
         peer = Peer(reader, writer)
         await self._frame(peer)  # the client's handshake
+        self.greeted += 1
+        await self._note()
         peer.records.clear()
         if self.handshake is None:
             await asyncio.Event().wait()
         else:
             await peer.raw(peer.frame(self.handshake))
-        async with self.arrived:
-            self.peers.append(peer)
-            self.arrived.notify_all()
+        self.peers.append(peer)
+        await self._note()
         behaviour = asyncio.create_task(self.behave(peer)) if self.behave else None
         try:
             while await self._frame(peer):

@@ -1,50 +1,20 @@
-"""Every way to stop: asked once, asked twice, left alone, frozen; in each state; with nothing lost and nobody left behind."""
+"""Asked to stop while there is work: once, twice, by keys, signals, the clock, a closed terminal; nothing accepted is lost."""
 
-import contextlib
-import fcntl
 import json
 import os
-import pty
 import signal
-import socket
 import subprocess
 import sys
-import termios
-import threading
 import time
 
 import pytest
 
-from tests.acceptance_kit import (
-    CONNECTOR,
-    HUBS,
-    LAUNCHER,
-    LIMIT,
-    Door,
-    adds_up,
-    connector,
-    environment,
-    hub,
-    run,
-    until,
-)
-from tests.dying_kit import (
-    Silent,
-    alive,
-    connector_of,
-    free_port,
-    no_orphans,
-    odd_task,
-    silent_model,
-    status,
-    task,
-    work_off,
-)
+from tests.acceptance.model_server import good, model_server
+from tests.acceptance_kit import LIMIT, adds_up, connector, environment, hub, until
+from tests.dying_kit import alive, children, connector_of, no_orphans, odd_task, silent_model, status, task, work_off
+from tests.stopping_kit import AT_ONCE, CTRL_C, busy, launcher, on_a_terminal, timed, working
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc, terminals")
-AT_ONCE = 1.0
-LOADED = 1.5
-"""What a busy machine may add to a second; the program's own limit is 1 s."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,159 +23,12 @@ def nobody_is_left_behind():
         yield
 
 
-def launcher(server_url, workspace, *more, env=None, **options):
-    command = [*LAUNCHER, "--hub-url", server_url, "--workspace", str(workspace), "--log-format", "json", *more]
-    return Door(command, env=env or environment(CODE_EVOLVER_LLM="off"), **options)
-
-
-@contextlib.contextmanager
-def timed(limit):
-    began = time.monotonic()
-    yield
-    took = time.monotonic() - began
-    assert took < limit, f"took {took:.2f} s"
-
-
-def test_the_launcher_killed_alone_leaves_no_orphan_and_loses_nothing(tmp_path):
-    with hub("demo") as server:
-        door = launcher(server.url, tmp_path)
-        child = connector_of(door)
-        door.wait_event("connected")
-        server.post("send", [task(number) for number in range(24)], method="TaskHub")
-        door.wait_event("task_completed", 3)
-        door.signal(signal.SIGKILL)
-        until(lambda: not alive(child), "the connector to end by itself", 12)
-        door.kill()
-    assert status(tmp_path)["running"] is False
-    before = status(tmp_path)
-    assert before["pending"] > 0
-    work_off(tmp_path)
-    after = status(tmp_path)
-    assert (after["received"], after["pending"], after["failed"]) == (24, 0, 0)
-
-
-def test_the_connector_killed_alone_is_told_by_the_launcher(tmp_path):
-    with hub("demo") as server:
-        door = launcher(server.url, tmp_path)
-        try:
-            door.wait_event("connected")
-            server.post("send", task(1), method="TaskHub")
-            door.wait_event("task_completed")
-            os.kill(connector_of(door), signal.SIGKILL)
-            code, result = door.end(5)
-        finally:
-            door.kill()
-    assert (code, result["success"], result["error"]["code"]) == (1, False, "connector_killed")
-    assert "SIGKILL" in result["error"]["message"]
-    assert result["error"]["retryable"] is True
-    assert (result["tasks_received"], result["workflows_generated"]) == (1, 1)
-    assert adds_up(result)
-
-
-@pytest.mark.parametrize("kind", HUBS)
-def test_a_frozen_connector_goes_on_where_it_was(kind, tmp_path):
-    with hub(kind) as server:
-        door = launcher(server.url, tmp_path)
-        try:
-            door.wait_event("connected")
-            child = connector_of(door)
-            os.kill(child, signal.SIGSTOP)
-            server.post("outbox", [task(number) for number in range(6)], method="TaskHub")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                door.process.wait(2.0)
-            assert not door.named("task_queued")
-            os.kill(child, signal.SIGCONT)
-            door.wait_event("task_completed", 6)
-            door.signal(signal.SIGTERM)
-            code, result = door.end()
-        finally:
-            door.kill()
-    assert code == 0
-    assert (result["tasks_received"], result["tasks_pending"]) == (6, 0)
-
-
-class Terminal:
-    """The launcher on a terminal of its own: keys go in, what it shows comes out."""
-
-    def __init__(self, command, env):
-        self.master, slave = pty.openpty()
-
-        def own() -> None:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        self.process = subprocess.Popen(
-            command, stdin=slave, stdout=subprocess.PIPE, stderr=slave, env=env, start_new_session=True,
-            preexec_fn=own,  # noqa: PLW1509 - one system call, and only the child can make the terminal its own
-        )  # fmt: skip
-        os.close(slave)
-        self.shown = b""
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        with contextlib.suppress(OSError):
-            while data := os.read(self.master, 65536):
-                self.shown += data
-
-    def press(self, key):
-        os.write(self.master, key)
-
-    def hang_up(self):
-        """Close the terminal as closing its window does: the system then sends SIGHUP."""
-        os.close(self.master)
-        self.master = -1
-
-    def end(self, seconds=LIMIT):
-        out, _ = self.process.communicate(timeout=seconds)
-        return self.process.returncode, json.loads(out) if out else {}
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(LIMIT)
-        if self.process.stdout:
-            self.process.stdout.close()
-        if self.master >= 0:
-            os.close(self.master)
-        self._thread.join(5.0)
-
-
-@contextlib.contextmanager
-def on_a_terminal(server_url, workspace, *more, env=None):
-    command = [
-        *LAUNCHER,
-        "--hub-url",
-        server_url,
-        "--workspace",
-        str(workspace),
-        "--json",
-        "--log-format",
-        "json",
-        *more,
-    ]
-    terminal = Terminal(command, env or environment(CODE_EVOLVER_LLM="off"))
-    try:
-        yield terminal
-    finally:
-        terminal.close()
-
-
-CTRL_C = b"\x03"
-
-
-def busy(server, terminal_or_door, model):
-    """Give the connector a task that a model thinks about for ever, and wait until it does."""
-    server.wait_for_client()
-    server.post("send", [odd_task("slow"), task(1), task(2)], method="TaskHub")
-    assert model.asked.wait(LIMIT), terminal_or_door
-
-
 def test_one_control_c_in_a_terminal_drains(tmp_path):
     with hub("demo") as server, on_a_terminal(server.url, tmp_path) as terminal:
         server.wait_for_client()
         server.post("send", [task(number) for number in range(3)], method="TaskHub")
         until(lambda: terminal.shown.count(b'"task_completed"') == 3, "3 tasks to end")
-        with timed(1.0 + LOADED):
+        with timed(AT_ONCE):
             terminal.press(CTRL_C)
             code, result = terminal.end()
     assert code == 0, result
@@ -224,7 +47,7 @@ def test_two_control_c_in_a_terminal_end_a_busy_run_within_a_second(tmp_path):
         terminal.press(CTRL_C)
         until(lambda: b'"shutdown_requested"' in terminal.shown, "the first to arrive")
         assert terminal.process.poll() is None
-        with timed(LOADED):
+        with timed(AT_ONCE):
             terminal.press(CTRL_C)
             code, result = terminal.end()
     assert code == 130, result
@@ -233,23 +56,57 @@ def test_two_control_c_in_a_terminal_end_a_busy_run_within_a_second(tmp_path):
     assert (found["pending"], found["running"]) == (3, False)
 
 
+def never_ends(task_read):
+    """A program that passes the gate and computes for ever."""
+    start = "    task, status = {}, 0\n"
+    return good(task_read).replace(start, f"{start}    while status == 0:\n        pass\n", 1)
+
+
 def test_two_control_c_end_a_run_whose_trial_never_ends(tmp_path):
-    with hub("demo") as server, on_a_terminal(server.url, tmp_path) as terminal:
-        server.wait_for_client()
-        server.post("send", [task(number) for number in range(18)], method="TaskHub")
-        until(
-            lambda: b'"processing_task"' in terminal.shown, "work to begin"
-        )  # a proof is under way nearly all the time
-        with timed(LOADED):
+    with model_server(never_ends) as model, hub("demo") as server:
+        env = environment(CODE_EVOLVER_LLM_URL=model.url, CODE_EVOLVER_LLM_MODEL="honest")
+        with on_a_terminal(server.url, tmp_path, env=env) as terminal:
+            server.wait_for_client()
+            server.post("send", [task(0), task(1)], method="TaskHub")
+            trial = until(lambda: working(connector_of(terminal)), "a trial that computes")
             terminal.press(CTRL_C)
-            terminal.press(CTRL_C)
-            code, result = terminal.end()
-    assert code in {0, 130}, result  # the line discipline may make one of the two
-    assert adds_up(result)
+            until(lambda: b'"shutdown_requested"' in terminal.shown, "the first to arrive")
+            assert terminal.process.poll() is None
+            with timed(AT_ONCE):
+                terminal.press(CTRL_C)
+                code, result = terminal.end()
+            assert not [pid for pid in trial if alive(pid)]
+    assert code == 130, result
+    assert (result["tasks_received"], result["tasks_pending"], result["tasks_failed"]) == (2, 2, 0)
     found = status(tmp_path)
-    assert found["received"] == found["generated"] + found["reused"] + found["pending"] == 18
-    work_off(tmp_path)
-    assert status(tmp_path)["failed"] == 0
+    assert (found["pending"], found["leased"], found["running"]) == (2, 0, False)
+    work_off(tmp_path)  # without a model: what was interrupted is done by the composer
+    assert (status(tmp_path)["generated"], status(tmp_path)["failed"]) == (2, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_trial_that_never_ends_is_gone_with_its_connector(number, tmp_path):
+    with model_server(never_ends) as model, hub("demo") as server:
+        env = environment(CODE_EVOLVER_LLM_URL=model.url, CODE_EVOLVER_LLM_MODEL="honest")
+        settings = {"hub_url": server.url, "workspace": str(tmp_path), "llm": "auto", "drain_timeout_seconds": 0.5}
+        door = connector(settings, env=env)
+        try:
+            server.wait_for_client()
+            server.post("send", [task(0), task(1)], method="TaskHub")
+            trial = until(lambda: working(door.process.pid), "a trial that computes")
+            left = children(door.process.pid)
+            with timed(0.5 + AT_ONCE):
+                door.signal(number)
+                door.process.wait(LIMIT)
+                until(lambda: not [pid for pid in left if alive(pid)], "its processes to end")
+        finally:
+            door.kill()
+    assert set(trial) <= set(left)
+    if number == signal.SIGTERM:
+        code, result = door.end()
+        assert (code, result["tasks_pending"], result["tasks_failed"]) == (0, 2, 0)
+        assert status(tmp_path)["leased"] == 0
+    assert (status(tmp_path)["pending"], status(tmp_path)["running"]) == (2, False)
 
 
 def test_a_closed_terminal_drains(tmp_path):
@@ -279,7 +136,7 @@ def test_sigterm_for_the_whole_group_arrives_as_one(everybody, tmp_path):
         finally:
             door.kill()
     assert code == 0, result  # 130 would mean: it was taken for two requests
-    assert 1.5 < took < 2.0 + 2 * LOADED
+    assert 1.5 < took < 2.0 + AT_ONCE
     assert result["tasks_pending"] == 3
     assert len(door.named("shutdown_requested")) == 1
 
@@ -316,7 +173,7 @@ def test_a_task_that_outlasts_the_drain_is_given_back_and_is_no_crash(tmp_path):
                     server.post("send", odd_task("slow"), method="TaskHub")
                 assert model.asked.wait(LIMIT)
                 model.asked.clear()
-                with timed(0.3 + 1.0 + LOADED):
+                with timed(0.3 + AT_ONCE):
                     door.signal(signal.SIGTERM)
                     code, result = door.end()
             finally:
@@ -327,7 +184,7 @@ def test_a_task_that_outlasts_the_drain_is_given_back_and_is_no_crash(tmp_path):
 
 
 def test_the_duration_counts_from_the_start_and_ends_as_control_c_does(tmp_path):
-    with hub("demo") as server, timed(2.0 + 2 * LOADED):
+    with hub("demo") as server, timed(2.0 + 2 * AT_ONCE):
         door = launcher(server.url, tmp_path, "--duration", "2s")
         try:
             server.wait_for_client()
@@ -340,105 +197,6 @@ def test_the_duration_counts_from_the_start_and_ends_as_control_c_does(tmp_path)
     assert door.named("shutdown_requested")[0]["reason"] == "duration"
 
 
-def refusing():
-    return contextlib.nullcontext(f"http://127.0.0.1:{free_port()}/taskhub")
-
-
-@contextlib.contextmanager
-def never_answering():
-    server = Silent()
-    try:
-        yield f"{server.url}/taskhub"
-    finally:
-        server.close()
-
-
-@contextlib.contextmanager
-def full_backlog():
-    """A port whose connections are never accepted: the very connect hangs."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(0)
-    held = []
-    for _ in range(3):
-        one = socket.socket()
-        one.setblocking(False)
-        one.connect_ex(listening.getsockname())
-        held.append(one)
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/taskhub"
-    finally:
-        for one in [*held, listening]:
-            one.close()
-
-
-@pytest.mark.parametrize("count", [1, 2], ids=["once", "twice"])
-@pytest.mark.parametrize("place", [refusing, never_answering, full_backlog])
-def test_a_stop_while_connecting_ends_within_a_second(place, count, tmp_path):
-    with place() as url:
-        door = connector({"hub_url": url, "workspace": str(tmp_path), "max_reconnect_attempts": 0})
-        try:
-            door.wait_event("reconnecting" if place is refusing else "connecting")
-            with timed(LOADED):
-                for _ in range(count):
-                    door.signal(signal.SIGINT)
-                code, result = door.end()
-        finally:
-            door.kill()
-    assert code == (0 if count == 1 else code), result
-    assert code in {0, 130}
-    assert adds_up(result)
-
-
-@pytest.mark.parametrize("kind", HUBS)
-@pytest.mark.parametrize("lost", [False, True], ids=["connected", "reconnecting"])
-def test_a_stop_while_connected_or_after_the_hub_died_ends_within_a_second(lost, kind, tmp_path):
-    with hub(kind) as server:
-        door = connector({"hub_url": server.url, "workspace": str(tmp_path), "report_method": "TaskFinished"})
-        try:
-            door.wait_event("connected")
-            if lost:
-                server.stop()
-                door.wait_event("reconnecting")
-            with timed(LOADED):
-                door.signal(signal.SIGINT)
-                code, result = door.end()
-        finally:
-            door.kill()
-    assert (code, result["success"]) == (0, True)
-
-
-def test_a_stop_before_anything_is_connected_ends_at_once(tmp_path):
-    door = connector({"hub_url": f"http://127.0.0.1:{free_port()}/x", "workspace": str(tmp_path)})
-    try:
-        door.wait_event("starting")
-        with timed(LOADED):
-            door.signal(signal.SIGTERM)
-            code, _ = door.end()
-    finally:
-        door.kill()
-    assert code == 0
-
-
-def test_a_stop_while_a_required_model_is_waited_for_ends_at_once(tmp_path):
-    server = Silent()
-    try:
-        env = environment(CODE_EVOLVER_LLM_URL=f"{server.url}/v1", CODE_EVOLVER_LLM_MODEL="slow")
-        door = connector(
-            {"hub_url": f"http://127.0.0.1:{free_port()}/x", "workspace": str(tmp_path), "llm": "required"}, env=env
-        )
-        try:
-            door.wait_event("starting")
-            with timed(LOADED):
-                door.signal(signal.SIGTERM)
-                code, _ = door.end()
-        finally:
-            door.kill()
-    finally:
-        server.close()
-    assert code == 0
-
-
 def test_a_second_request_while_draining_ends_within_a_second(tmp_path):
     with silent_model() as (model, env), hub("demo") as server:
         door = connector({"hub_url": server.url, "workspace": str(tmp_path), "llm": "auto"}, env=env)
@@ -447,7 +205,7 @@ def test_a_second_request_while_draining_ends_within_a_second(tmp_path):
             busy(server, door.lines, model)
             door.signal(signal.SIGINT)
             door.wait_event("shutdown_requested")
-            with timed(LOADED):
+            with timed(AT_ONCE):
                 door.signal(signal.SIGINT)
                 code, result = door.end()
         finally:
@@ -487,53 +245,3 @@ import json, sys, httpx
 answer = httpx.post(sys.argv[1] + "/control/ask", json=json.load(sys.stdin), params={"method": "TaskHub", "timeout": 5}, timeout=20)
 print(answer.status_code, answer.text)
 """
-
-
-def test_nohup_keeps_a_run_alive_when_the_terminal_closes(tmp_path):
-    with hub("demo") as server:
-        door = launcher(server.url, tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN) and None)
-        try:
-            door.wait_event("connected")
-            os.kill(connector_of(door), signal.SIGHUP)
-            door.signal(signal.SIGHUP)
-            server.post("send", task(1), method="TaskHub")
-            door.wait_event("task_completed")
-            assert not door.named("shutdown_requested")
-            door.signal(signal.SIGTERM)
-            code, _ = door.end()
-        finally:
-            door.kill()
-    assert code == 0
-
-
-def test_a_killed_connector_s_lock_does_not_block_the_next_start(tmp_path):
-    with hub("demo") as server:
-        door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
-        door.wait_event("connected")
-        pid = door.process.pid
-        door.kill()
-        assert json.loads((tmp_path / ".code_evolver" / "owner.json").read_text(encoding="utf-8"))["pid"] == pid
-        assert status(tmp_path)["running"] is False
-        settings = json.dumps(
-            {"hub_url": server.url, "workspace": str(tmp_path), "duration_seconds": 0.5, "llm": "off"}
-        )
-        code, result, _ = run(CONNECTOR, settings.encode())
-    assert code == 0, result
-
-
-def test_two_launchers_on_one_workspace(tmp_path):
-    with hub("demo") as server:
-        first = launcher(server.url, tmp_path)
-        try:
-            first.wait_event("connected")
-            second = launcher(server.url, tmp_path)
-            code, result = second.end(10)
-            assert (code, result["error"]["code"]) == (3, "workspace_held")
-            assert str(connector_of(first)) in result["error"]["message"]
-            server.post("send", task(1), method="TaskHub")
-            first.wait_event("task_completed")
-            first.signal(signal.SIGTERM)
-            code, _ = first.end()
-        finally:
-            first.kill()
-    assert code == 0

@@ -1,5 +1,10 @@
-import pytest
+from collections.abc import Callable
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from code_evolver.core.backoff import mirrored
 from code_evolver.core.errors import HubAuthentication, HubError, HubRefused, HubUnreachable
 from code_evolver.core.session import Attempt, End, GiveUp, HubSettings, Past, Retry, Sleep, after, life
 
@@ -65,3 +70,35 @@ def test_no_secret_is_shown_when_settings_are_printed():
         "http://me:SECRET@h", access_token="SECRET", access_token_command="SECRET", headers={"Key": "SECRET"}
     )
     assert "SECRET" not in repr(settings)
+
+
+def outage_survived(first: End, random: Callable[[], float]) -> float:
+    """Seconds of waiting until a hub that never answers is given up, with the default ten attempts."""
+    steps = life(SETTINGS, random)
+    end, waited = first, 0.0
+    next(steps)
+    while True:
+        try:
+            step = steps.send(end)
+        except StopIteration:
+            return waited
+        assert isinstance(step, Sleep)
+        waited += step.seconds
+        next(steps)
+        end = failed()
+
+
+@pytest.mark.parametrize("lost_after", [0.0, 100.0])
+@given(draws=st.lists(st.floats(0.0, 1.0), min_size=8, max_size=8), odd=st.booleans())
+def test_ten_attempts_outlast_an_outage_of_45_s_however_the_dice_fall(lost_after, draws, odd):
+    dice = iter(draws)
+    random = mirrored(lambda: next(dice))
+    if odd:  # the row begins with the second draw of a pair
+        random()
+    assert outage_survived(End(LOST, 100.0, lost_after), random) >= 50.0
+
+
+def test_mirrored_draws_come_in_pairs_that_are_one_together():
+    dice = iter([0.25, 0.0])
+    random = mirrored(lambda: next(dice))
+    assert [random() for _ in range(4)] == [0.25, 0.75, 0.0, 1.0]

@@ -107,7 +107,7 @@ def test_wrong_negotiations_on_demand():
         hub.faults.set({"negotiate": "hang"})
         with pytest.raises(httpx.ReadTimeout):
             await negotiate(hub, 0.2)
-        assert hub.negotiations == 9
+        assert hub.reached["negotiate"] == 9
 
     on_hub(scene)
 
@@ -218,8 +218,31 @@ def test_faults_are_set_over_http_and_unknown_ones_refused():
             assert (answer.status_code, "nonsense" in answer.text) == (400, True)
             assert (await http.post("/control/fault", content=b"{")).status_code == 400
             assert (await http.post("/control/send-args", json={})).status_code == 400
+            assert (await http.post("/control/close?how=x")).status_code == 400
+            assert (await http.post("/control/raw", json=["ł"])).status_code == 400
             assert (await http.post("/control/nothing")).status_code == 404
             assert (await http.post("/control/push?count=x")).status_code == 400
+
+    on_hub(scene)
+
+
+def test_connections_are_ended_and_bytes_sent_over_http_and_stages_counted():
+    async def scene(hub: DemoHub) -> None:
+        async with httpx.AsyncClient(base_url=hub.base) as http:
+            for query, code in (
+                ("how=record&allowReconnect=true&error=x", 1000),
+                ("how=drop", 1006),
+                ("how=reset", 1006),
+            ):
+                async with connected(hub.url) as client:
+                    await hub.wait_for_clients()
+                    await http.post("/control/raw?fragments=true&ping=hb", json=['{"a":"\xc3', '\xa4"}\x1e'])
+                    assert await client.next() == {"a": "ä"}
+                    await http.post(f"/control/close?{query}")
+                    if code == 1000:
+                        assert await client.next() == {"type": 7, "error": "x", "allowReconnect": True}
+                    assert await code_of(client) == code
+            assert (await http.get("/control/reached")).json() == {"negotiate": 3, "upgrade": 3, "handshake": 3}
 
     on_hub(scene)
 

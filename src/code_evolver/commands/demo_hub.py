@@ -28,6 +28,16 @@ def main(argv: Sequence[str]) -> int:
         help="JSON file: a list of tasks; `none` for an empty hub (default: the twelve of --demo)",
     )
     made.add_argument("--token", default="", help="what /secure/taskhub wants")
+    made.add_argument(
+        "--keepalive", type=float, default=15.0, metavar="SECONDS", help="between its pings (default: 15)"
+    )
+    made.add_argument(
+        "--client-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="a client that was silent for so long is closed (default: 30)",
+    )
     parsed = made.parse_args(list(argv))
     with contextlib.suppress(KeyboardInterrupt):
         return answer(lambda: _served(parsed), as_json=parsed.json)
@@ -61,7 +71,9 @@ def _tasks(path: str) -> list[Any]:
 
 
 async def _serve(parsed: Any, messages: list[Any]) -> None:
-    async with DemoHub(port=parsed.port, token=parsed.token) as hub:
+    async with DemoHub(
+        port=parsed.port, token=parsed.token, keep_alive=parsed.keepalive, client_timeout=parsed.client_timeout
+    ) as hub:
         line = {"event": "ready", "url": hub.url} if parsed.json else f"READY {hub.url}"
         sys.stdout.write((json.dumps(line) if parsed.json else str(line)) + "\n")
         sys.stdout.flush()

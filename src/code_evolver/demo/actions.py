@@ -54,6 +54,11 @@ class ActiveHub(HubServer):
         """Send every client a close record with these fields, then close its socket."""
         await asyncio.gather(*(member.close(error, allow_reconnect=allow_reconnect) for member in self.ready()))
 
+    def drop_all(self) -> None:
+        """End every connection without a close record or frame."""
+        for member in self.ready():
+            member.socket.drop()
+
     def reset_all(self) -> None:
         """Break every connection with RST."""
         for member in self.ready():
@@ -64,11 +69,16 @@ class ActiveHub(HubServer):
         for member in self.ready():
             await member.socket.ping(payload)
 
-    async def send_raw(self, *parts: bytes, fragments: bool = False) -> None:
-        """Send bytes to every client, each part a text message of its own, or all of them fragments of one."""
+    async def send_raw(self, *parts: bytes, fragments: bool = False, ping: bytes | None = None) -> None:
+        """Send bytes to every client, each part a text message of its own, or all of them fragments of one.
+
+        `ping` is the payload of a PING frame that goes before each part.
+        """
         for member in self.ready():
             for index, part in enumerate(parts):
                 first, last = index == 0, index == len(parts) - 1
+                if ping is not None:
+                    await member.socket.ping(ping)
                 await member.send_raw(part, fin=last or not fragments, first=first or not fragments)
 
     def freeze(self, frozen: bool = True) -> None:

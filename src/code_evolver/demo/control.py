@@ -1,4 +1,4 @@
-"""The control paths of the demo hub: those of the real test hub, and /control/fault."""
+"""The control paths of the demo hub: those of the real test hub, and what only this one can do: fault, close, raw, reached."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -84,6 +84,31 @@ async def _abort(hub: ActiveHub, _: Request) -> None:
     await hub.abort()
 
 
+async def _close(hub: ActiveHub, request: Request) -> None:
+    """End every connection; how=record (with error, allowReconnect), drop or reset."""
+    how = request.query.get("how", "record")
+    if how == "record":
+        again = request.query.get("allowReconnect", "").lower() == "true"
+        await hub.close_all(request.query.get("error"), allow_reconnect=again)
+    elif how == "drop":
+        hub.drop_all()
+    elif how == "reset":
+        hub.reset_all()
+    else:
+        raise BadRequest(400, "how is record, drop or reset.")
+
+
+async def _raw(hub: ActiveHub, request: Request) -> None:
+    """Send texts as they are, each of their characters a byte; fragments=true: of one message; ping=…: a PING before each."""
+    ping = request.query.get("ping")
+    try:
+        parts = [str(part).encode("latin-1") for part in _list(request)]
+    except UnicodeEncodeError as error:
+        raise BadRequest(400, "A character is no byte.") from error
+    fragments = request.query.get("fragments", "").lower() == "true"
+    await hub.send_raw(*parts, fragments=fragments, ping=None if ping is None else ping.encode())
+
+
 async def _clear(hub: ActiveHub, _: Request) -> None:
     hub.received.clear()
     hub.tokens.clear()
@@ -113,6 +138,7 @@ _GET: dict[str, Callable[[ActiveHub], Any]] = {
     "connections": lambda hub: [member.about() for member in hub.ready()],
     "received": lambda hub: hub.received,
     "tokens": lambda hub: hub.tokens,
+    "reached": lambda hub: hub.reached,
     "outbox": lambda hub: {"pending": len(hub.outgoing), "accepted": hub.accepted, "attempts": hub.attempts},
 }
 _POST: dict[str, Callable[[ActiveHub, Request], Awaitable[Response | None]]] = {
@@ -125,6 +151,8 @@ _POST: dict[str, Callable[[ActiveHub, Request], Awaitable[Response | None]]] = {
     "pending": _pending,
     "abort": _abort,
     "clear": _clear,
+    "close": _close,
+    "raw": _raw,
     "rotate-token": _rotate,
     "fault": _fault,
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ class House(Protocol):
     faults: Faults
     received: list[dict[str, Any]]
     pending: list[Any]
+    reached: Counter[str]
     keep_alive: float
     client_timeout: float
     max_message: int
@@ -134,6 +136,7 @@ class Member:
         )
 
     async def _shake_hands(self, record: bytes, hello: Sequence[Mapping[str, Any]]) -> None:
+        self._house.reached["handshake"] += 1
         faults = self._house.faults
         if faults.handshake_hang:
             return

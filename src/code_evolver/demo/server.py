@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import ssl
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
 from types import TracebackType
@@ -41,7 +42,8 @@ class HubServer:
         """Clients, oldest connection first; those in the middle of a handshake among them."""
         self.tokens: list[str] = []
         """Tokens that clients of /secure/taskhub showed, oldest first."""
-        self.negotiations = 0
+        self.reached: Counter[str] = Counter()
+        """How often clients came to each stage of connecting: negotiate, upgrade, handshake."""
         self._tickets: set[str] = set()
         self._server: asyncio.Server | None = None
         self._jobs: set[asyncio.Task[Any]] = set()
@@ -136,7 +138,7 @@ class HubServer:
         return text_response(400, "Connection ID required") if path in PATHS else Response(404)
 
     async def _negotiate(self, request: Request, path: str) -> Response | None:
-        self.negotiations += 1
+        self.reached["negotiate"] += 1
         wrong, kind = negotiate_fault(self.faults, self.base + path), self.faults.negotiate
         self.faults.count_attempt()
         if wrong is not None:
@@ -168,6 +170,7 @@ class HubServer:
     async def _upgrade(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Response | None:
+        self.reached["upgrade"] += 1
         if self.faults.upgrade_status:
             return Response(self.faults.upgrade_status, headers=dict(self.faults.headers))
         if self.faults.upgrade_hang:

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import os
 import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from code_evolver.core.errors import HubAuthentication, HubRefused, HubUnreachable
 from code_evolver.core.setting_kinds import HubCall
 from tests.fault_hub import NEGOTIATED, FaultHub, Peer, http
-from tests.hub_listening import failure, listening
+from tests.hub_listening import Listening, failure, listening
 
 pytest.importorskip("pysignalr")
 CLIENTS = ("signalrcore", "pysignalr")
@@ -190,7 +193,18 @@ def test_a_handshake_error_storm_costs_one_negotiation_a_second(client):
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("state", ["negotiating", "opening", "shaking hands", "connected", "reconnecting", "receiving"])
+STATES: dict[str, Callable[[FaultHub, Listening], Coroutine[Any, Any, Any]]] = {
+    "negotiating": lambda hub, _: hub.until(lambda hub: len(hub.requests) == 1),
+    "opening": lambda hub, _: hub.until(lambda hub: len(hub.requests) == 2),
+    "shaking hands": lambda hub, _: hub.until(lambda hub: hub.greeted == 1),
+    "connected": lambda _, heard: heard.until(lambda heard: bool(heard.received)),
+    "reconnecting": lambda _, heard: heard.until(lambda heard: bool(heard.named("reconnecting"))),
+    "receiving": lambda _, heard: asyncio.wait_for(heard.asked.wait(), 15),
+}
+"""How to wait until a listener is in a state."""
+
+
+@pytest.mark.parametrize("state", STATES)
 def test_stop_ends_within_a_second_in_any_state(client, state):
     async def behave(peer: Peer) -> None:
         await peer.push(1)
@@ -209,9 +223,7 @@ def test_stop_ends_within_a_second_in_any_state(client, state):
             async with listening(hub.url, client=client) as heard:
                 if state == "receiving":
                     heard.gate.clear()
-                wanted = {"connected": "connected", "receiving": "connected", "reconnecting": "reconnecting"}
-                await heard.until(lambda heard: bool(heard.named(wanted.get(state, "connecting"))))
-                await asyncio.sleep(0.1)
+                await STATES[state](hub, heard)
             assert not heard.hub.connected
 
     before = threading.active_count()
@@ -219,14 +231,17 @@ def test_stop_ends_within_a_second_in_any_state(client, state):
     assert threading.active_count() == before
 
 
-def test_a_token_command_that_hangs_does_not_hold_up_a_stop(client):
+def test_a_token_command_that_hangs_does_not_hold_up_a_stop(client, tmp_path):
+    command = ["sh", "-c", f"echo $$ > '{tmp_path}/half' && mv '{tmp_path}/half' '{tmp_path}/started' && exec sleep 60"]
+
     async def scene() -> None:
-        async with (
-            FaultHub().running() as hub,
-            listening(hub.url, client=client, access_token_command="sleep 60") as heard,
-        ):
-            await heard.until(lambda heard: bool(heard.named("connecting")))
-            await asyncio.sleep(0.2)
+        async with FaultHub().running() as hub:
+            async with asyncio.timeout(15), listening(hub.url, client=client, access_token_command=command):
+                while not (tmp_path / "started").exists():  # noqa: ASYNC110 - another process makes it
+                    await asyncio.sleep(0.01)
+            with pytest.raises(ProcessLookupError):
+                os.kill(int((tmp_path / "started").read_text(encoding="utf-8")), 0)
+            assert not hub.requests
 
     asyncio.run(scene())
 

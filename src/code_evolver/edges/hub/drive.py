@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from code_evolver.core.backoff import mirrored
 from code_evolver.core.errors import HubError, HubUnreachable
 from code_evolver.core.hub_address import public_url
 from code_evolver.core.session import Attempt, End, HubSettings, Sleep, life
@@ -36,15 +37,15 @@ class HubListener:
         receive: Receive,
         emit: Emit,
         clock: Callable[[], float] = time.monotonic,
-        random: Callable[[], float] = randomness.random,
+        random: Callable[[], float] | None = None,
         learn: Callable[[str], None] = lambda _secret: None,
     ) -> None:
-        """`learn` is told every token before it is used, so that it can be kept out of what others say."""
+        """`random` gives draws of 0…1 for the backoff (None: the usual). `learn` is told every token before it is used, so that it can be kept out of what others say."""
         self._settings = settings
         self._learn = learn
         self._emit = emit
         self._clock = clock
-        self._random = random
+        self._random = random or mirrored(randomness.random)
         self._client, self._make = clients.choose(settings.client)
         self._url = public_url(settings.hub_url)
         self._inbox: Inbox[Conversation] = Inbox()
