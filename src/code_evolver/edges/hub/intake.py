@@ -19,7 +19,8 @@ from code_evolver.ports import Emit, Received
 Receive = Callable[[Sequence[Received]], Awaitable[Sequence[Mapping[str, Any] | None]]]
 
 BATCH = 2_000
-STORED_AT_ONCE = 3
+"""Records that are stored, and told, at once."""
+STORED_AT_ONCE = 4
 """Batches on their way into the queue: it has the next ones at hand when the former is committed."""
 STRETCH = 250
 """Records that are read at a stretch; then everybody else on the event loop has a turn."""
@@ -40,6 +41,8 @@ class Intake:
         self._hub_name = settings.hub_name
         self._listened = {name.lower() for name in (settings.hub_name, *settings.listen)}
         self._known: dict[str, bool] = {}
+        self._waiting = asyncio.Lock()  # for room on the disk: first come, first served
+        self._paused = False
         self._target, self._head = "", b""  # of the latest message: the next one is mostly the same method's
 
     async def run(self) -> None:
@@ -135,28 +138,46 @@ class Intake:
         return heard
 
     async def _store(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
-        """Hand a batch over, waiting while the disk is full; one message that cannot be handled is set aside."""
-        for attempt in range(1_000_000_000):
-            try:
-                results = await self._receive(batch)
-            except DiskFull as error:
-                if attempt == 0:
-                    self._emit("intake_paused", reason=error.message, hint=error.hint)
-                await asyncio.sleep(DISK_PAUSES[min(attempt, len(DISK_PAUSES) - 1)])
-            except (StoreError, asyncio.CancelledError):
-                raise
-            except (CodeEvolverError, *_ABOUT_DATA) as error:
-                return await self._one_by_one(batch, error)
-            else:
-                if attempt:
-                    self._emit("intake_resumed")
-                return results
+        """Hand a batch over; while the disk is full it waits, and batches that came later wait behind it."""
+        try:
+            return await self._hand_over(batch)
+        except DiskFull as error:
+            self._pause(error)
+        async with self._waiting:
+            for attempt in range(1_000_000_000):
+                try:
+                    results = await self._hand_over(batch)
+                except DiskFull as error:
+                    self._pause(error)
+                    await asyncio.sleep(DISK_PAUSES[min(attempt, len(DISK_PAUSES) - 1)])
+                else:
+                    self._resume()
+                    return results
         raise AssertionError("never that many attempts")
+
+    def _pause(self, error: DiskFull) -> None:
+        if not self._paused:
+            self._emit("intake_paused", reason=error.message, hint=error.hint)
+        self._paused = True
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._emit("intake_resumed")
+        self._paused = False
+
+    async def _hand_over(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
+        """Hand a batch over; one message that cannot be handled is set aside. Raises DiskFull, StoreError."""
+        try:
+            return await self._receive(batch)
+        except (DiskFull, StoreError, asyncio.CancelledError):
+            raise
+        except (CodeEvolverError, *_ABOUT_DATA) as error:
+            return await self._one_by_one(batch, error)
 
     async def _one_by_one(self, batch: Sequence[Received], error: Exception) -> list[Mapping[str, Any] | None]:
         if len(batch) > 1:
-            return [result for one in batch for result in await self._store([one])]
+            return [result for one in batch for result in await self._hand_over([one])]
         if batch[0].problem:
             raise error
         reason = f"cannot be handled: {type(error).__name__}: {show(error, 200)}"
-        return list(await self._store([batch[0]._replace(arguments=(), problem=reason)]))
+        return list(await self._hand_over([batch[0]._replace(arguments=(), problem=reason, message=None)]))
