@@ -9,7 +9,9 @@ import pytest
 
 from code_evolver.core.errors import HubAuthentication
 from code_evolver.core.setting_kinds import HubCall
-from tests.hub_listening import RealHub, failure, listening, needs_real_hub, real_hub
+from code_evolver.edges.hub.frames import HELD_BYTES
+from code_evolver.edges.hub.inbox import MAX_BYTES
+from tests.hub_listening import RealHub, failure, listening, needs_real_hub, real_hub, seen
 
 pytest.importorskip("pysignalr")
 pytestmark = [pytest.mark.hub, needs_real_hub, pytest.mark.parametrize("client", ["signalrcore", "pysignalr"])]
@@ -32,6 +34,29 @@ def test_tasks_results_calls_and_streams(client):
                 assert answer["answer"]["received"] is True
                 await post(hub, "/control/push?count=100000&rate=0&batch=1")
                 await heard.until(lambda heard: len(heard.received) == 100_004, 60)
+
+    asyncio.run(scene())
+
+
+def test_large_messages_in_many_fragments_are_held_back_at_the_hub_while_nothing_is_taken_in(client):
+    """Kestrel cuts a record into frames of 4 KiB: each of them has to count, not only the one that ends a record."""
+
+    async def scene() -> None:
+        with real_hub() as hub:
+            async with listening(hub.url + "/taskhub", client=client) as heard:
+                heard.gate.clear()
+                await heard.until(lambda heard: heard.hub.connected)
+                pushing = asyncio.create_task(post(hub, "/control/push?count=200&rate=0&batch=1&padding=300000"))
+                await heard.asked.wait()
+                inbox, socket = heard.hub._inbox, heard.hub._conversation._connection._socket
+                await seen(lambda: pushing.done() or (inbox.full and socket._paused))
+                held = sum(len(record) for record in socket._records)
+                assert held < HELD_BYTES + 1_000_000
+                assert inbox._bytes < MAX_BYTES + HELD_BYTES + 1_000_000
+                heard.gate.set()
+                await pushing
+                await heard.until(lambda heard: len(heard.received) == 200, 60)
+                assert not heard.named("disconnected")
 
     asyncio.run(scene())
 
