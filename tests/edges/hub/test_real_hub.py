@@ -97,6 +97,33 @@ def test_a_killed_hub_is_found_again_when_it_is_back(client, hard):
     asyncio.run(scene())
 
 
+def test_an_answer_never_reaches_a_restarted_hub_that_asks_under_the_same_id(client):
+    async def scene() -> None:
+        with real_hub() as hub:
+            async with listening(hub.url + "/taskhub", client=client) as heard:
+                await heard.until(lambda heard: heard.hub.connected, 60)
+                heard.gate.clear()
+                lost = asyncio.create_task(post(hub, "/control/ask?method=TaskHub", {"id": "before"}))
+                await heard.asked.wait()
+                await asyncio.to_thread(hub.kill)
+                await asyncio.gather(lost, return_exceptions=True)
+                await heard.until(lambda heard: bool(heard.named("disconnected")), 60)
+                await asyncio.to_thread(hub.start, hub.port)
+                await heard.until(lambda heard: heard.hub.connected, 60)
+                asking = asyncio.create_task(post(hub, "/control/ask?method=TaskHub&timeout=60", {"id": "after"}))
+                await seen(lambda: heard.hub._inbox._records == 1)  # both are here, and neither is answered
+                heard.gate.set()
+                answer = await asking
+                assert [(one.arguments[0]["id"], one.invocation_id) for one in heard.received] == [
+                    ("before", "s1"),
+                    ("after", "s1"),
+                ]
+                assert answer["answer"]["n"] == 2, "the answer to what was asked here, not to the hub before"
+                assert len(heard.named("connected")) == 2
+
+    asyncio.run(scene())
+
+
 def test_a_frozen_hub_is_noticed_and_found_again(client):
     async def scene() -> None:
         with real_hub("--keepalive", "1") as hub:
