@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from code_evolver.edges.queue_sqlite import read_tasks
 from tests.acceptance_kit import CLI, connector, hub, needs_taskhub, run, until
 
 pytest.importorskip("pysignalr")
@@ -31,6 +32,40 @@ def memory(door):
     """Megabytes that the process has had at most."""
     lines = Path(f"/proc/{door.process.pid}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_flood_of_100_000_is_durable_to_the_last_and_does_not_stay_in_memory(client, tmp_path):
+    """130 MB, sent faster than they can be stored: the hub has to be held up."""
+
+    def push(start):
+        server.post("push", count=10_000, rate=0, batch=1, type="mixed", padding=1000, start=start)
+
+    def queued(count):
+        wanted = f'"queue_size":{count}}}'
+        until(lambda: any(wanted in line for line in door.lines[-500:]), f"{count} tasks", 100)
+
+    with hub("real") as server:
+        door = collecting(server, tmp_path, client)
+        try:
+            push(0)
+            queued(10_000)
+            before = memory(door)
+            for start in range(10_000, 100_000, 10_000):
+                push(start)
+            queued(100_000)
+            after = memory(door)
+            door.signal(signal.SIGTERM)
+            code, result = door.end()
+        finally:
+            door.kill()
+    assert (code, result["tasks_received"], result["tasks_pending"]) == (0, 100_000, 100_000)
+    assert len(door.named("connected")) == 1
+    kept = {row.id for row in read_tasks(tmp_path / ".code_evolver" / "queue.db", 200_000)}
+    assert kept == {f"task-{number}" for number in range(100_000)}
+    assert after - before < 60, "about 30 for what may wait; 90 where nothing holds the hub up"
 
 
 def test_a_stream_is_opened_again_on_a_hub_that_was_restarted_and_what_comes_again_is_known(client, tmp_path):
