@@ -76,6 +76,13 @@ class Listening:
             pytest.fail(f"waited in vain; {self.events[-5:]}, {len(self.received)} received")
 
 
+async def seen(wanted: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something inside is so that tells nobody."""
+    async with asyncio.timeout(seconds):
+        while not wanted():  # noqa: ASYNC110 - states, not events
+            await asyncio.sleep(0.01)
+
+
 @contextlib.asynccontextmanager
 async def listening(url: str, *, alone: bool = True, **settings: Any) -> AsyncIterator[Listening]:
     """Run a listener; at the end it stops within a second and, where it is `alone` in its loop, leaves no task."""

@@ -78,7 +78,7 @@ def exits_table() -> str:
         1: "unexpected, or a node, a tool or a check that failed",
         2: "bad input or usage",
         3: "configuration, or the workspace is held by another",
-        4: "the hub wants another token",
+        4: "the hub wants another token, or none could be had",
         5: "never connected, refused, or given up",
         6: "`llm: required`, and no model answers at the start",
         EXIT_DEAD_LETTERS: "done, but tasks of this run failed (`--no-count-failures`: 0)",

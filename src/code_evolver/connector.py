@@ -306,10 +306,11 @@ def _never_reached(run: Run) -> HubError | None:
     """A run whose time ran out before any connection is no success: nobody watches a job that only ever saw a dead hub."""
     if run.reason != "duration" or not run.parts.listener or run.tally.was_connected:
         return None
-    why = f" Last: {run.tally.last_error}" if run.tally.last_error else ""
-    return HubUnreachable(
-        f"The hub was never reached within {run.settings.duration_seconds:g} s.{why}",
-        "Check hub_url, and that the hub is running.",
+    last = run.parts.listener.last_error or HubUnreachable(
+        "It did not answer.", "Check hub_url, and that the hub is running."
+    )
+    return type(last)(
+        f"The hub was never reached within {run.settings.duration_seconds:g} s. Last: {last.message}", last.hint
     )
 
 

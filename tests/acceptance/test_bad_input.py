@@ -165,6 +165,18 @@ def test_a_hub_that_wants_a_token(tmp_path):
         assert "S3CRET" not in json.dumps(printed) + err
 
 
+@pytest.mark.parametrize(
+    "limit", [{"max_reconnect_attempts": 1}, {"max_reconnect_attempts": 0, "duration_seconds": 1.5}]
+)
+def test_a_token_command_that_never_works_is_named_whether_attempts_or_time_run_out(limit, tmp_path):
+    url = f"http://127.0.0.1:{free_port()}/taskhub"  # nobody is asked without a token
+    code, printed, _ = try_hub(url, tmp_path, access_token_command="false", **limit)
+    error = printed["error"]
+    assert (code, error["code"], error["retryable"]) == (4, "hub_authentication", True)
+    assert "The token command ended with exit code 1." in error["message"]
+    assert "access_token_command" in error["hint"]
+
+
 def test_a_certificate_that_nobody_signed(tmp_path):
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = subprocess.run(

@@ -5,13 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_evolver.core.backoff import mirrored
-from code_evolver.core.errors import HubAuthentication, HubError, HubRefused, HubUnreachable
+from code_evolver.core.errors import HubAuthentication, HubError, HubRefused, HubUnreachable, TokenUnavailable
 from code_evolver.core.session import Attempt, End, GiveUp, HubSettings, Past, Retry, Sleep, after, life
 
 SETTINGS = HubSettings("http://h/hub")
 RENEWABLE = HubSettings("http://h/hub", access_token_file="token")
 LOST = HubUnreachable("lost")
 DENIED = HubAuthentication("denied")
+NO_TOKEN = TokenUnavailable("the issuer is down")
 REFUSED = HubRefused("refused")
 ONCE = Past(ever_connected=True)
 
@@ -39,6 +40,11 @@ def failed(error: HubError = LOST, seconds: float = 2.0) -> End:
         (failed(DENIED), Past(), RENEWABLE, Retry(1.0, 1, 1)),
         (failed(DENIED), Past(1, tokens_refused=1), RENEWABLE, GiveUp(DENIED)),
         (failed(LOST), Past(1, tokens_refused=1), RENEWABLE, Retry(2.0, 2, 0)),
+        (failed(NO_TOKEN), Past(), RENEWABLE, Retry(1.0, 1, 0)),
+        (failed(NO_TOKEN), Past(8), RENEWABLE, Retry(30.0, 9, 0)),
+        (failed(NO_TOKEN), Past(9), RENEWABLE, GiveUp(NO_TOKEN)),
+        (failed(NO_TOKEN), Past(1, tokens_refused=1), RENEWABLE, Retry(2.0, 2, 1)),
+        (failed(DENIED), Past(2, tokens_refused=1), RENEWABLE, GiveUp(DENIED)),
     ],
 )
 def test_what_follows_an_end(end, past, settings, verdict):

@@ -9,7 +9,8 @@ CodeEvolverError            all of ours: a sentence, a hint, a code, an exit cod
 ├── HubError                the hub
 │   ├── HubUnreachable      refused, timed out, closed, 5xx (try again)     hub_unreachable           exit 5
 │   ├── HubRefused          404, not a hub, handshake, certificate          hub_refused               exit 5
-│   └── HubAuthentication   401, 403, a token that cannot be had            hub_authentication        exit 4
+│   ├── HubAuthentication   401, 403, a given token that is none            hub_authentication        exit 4
+│   └── TokenUnavailable    file or command gives no token (try again)      hub_authentication        exit 4
 ├── ModelError              the model backend
 │   ├── ModelUnavailable    down, overloaded, loading (try again)           llm_unavailable           exit 6
 │   ├── ModelRefused        key, model name, request                        llm_refused               exit 6
@@ -109,10 +110,18 @@ class HubRefused(HubError):
 
 
 class HubAuthentication(HubError):
-    """The hub wants another token, or none could be had."""
+    """The hub wants another token."""
 
     code = "hub_authentication"
     exit_code = 4
+
+
+class TokenUnavailable(HubError):
+    """The token's file or command gives none now: whoever issues tokens may be down, as a hub may."""
+
+    code = "hub_authentication"
+    exit_code = 4
+    retryable = True
 
 
 class ModelError(CodeEvolverError):

@@ -5,9 +5,10 @@ The driver (edges/hub/drive.py) does each step and sends back what came of it; n
 | end of an attempt                           | next                                                                   |
 |---------------------------------------------|------------------------------------------------------------------------|
 | HubUnreachable: refused, lost, timeout, 5xx | again, after backoff; Retry-After is the floor                         |
+| TokenUnavailable: its file or command fails | again, after backoff: who issues tokens may be down as well            |
 | closed, and the hub does not ask us back    | again, at the earliest after KICKED_PAUSE (a close record without      |
 |                                             | allowReconnect: somebody called Abort; hubs also do so while stopping) |
-| HubAuthentication                           | once more with a new token (where a file or command gives one),        |
+| HubAuthentication: 401, 403                 | once more with a new token (where a file or command gives one),        |
 |                                             | then give up                                                           |
 | HubRefused, never connected in this run     | give up                                                                |
 | HubRefused, connected before                | again, after backoff: a proxy says 404 while a hub is redeployed       |
@@ -20,7 +21,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from code_evolver.core.backoff import full_jitter
-from code_evolver.core.errors import HubAuthentication, HubError, HubRefused
+from code_evolver.core.errors import HubAuthentication, HubError, HubRefused, TokenUnavailable
 from code_evolver.core.setting_kinds import HubCall
 
 STABLE = 5.0
@@ -97,7 +98,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again after `seconds`; so many `failures` in a row, so many `tokens_refused` without anything else between."""
+    """Try again after `seconds`; so many `failures` in a row, so many `tokens_refused` with no other answer of the hub between."""
 
     seconds: float
     failures: int
@@ -124,7 +125,7 @@ def after(end: End, past: Past, settings: HubSettings, random: float) -> Retry |
     """Decide what follows an attempt that ended. `random` is in 0…1."""
     failures = 0 if end.connected_seconds >= STABLE else past.failures + 1
     refused = isinstance(end.error, HubAuthentication)
-    tokens_refused = past.tokens_refused + 1 if refused else 0
+    tokens_refused = past.tokens_refused + refused if refused or isinstance(end.error, TokenUnavailable) else 0
     if refused and (tokens_refused > 1 or not settings.can_renew_token):
         return GiveUp(end.error)
     if isinstance(end.error, HubRefused) and not (past.ever_connected or end.connected_seconds):

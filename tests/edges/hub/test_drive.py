@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from code_evolver.core.errors import HubAuthentication, HubRefused, HubUnreachable
+from code_evolver.core.errors import HubAuthentication, HubRefused, HubUnreachable, TokenUnavailable
 from code_evolver.core.setting_kinds import HubCall
 from tests.fault_hub import NEGOTIATED, FaultHub, Peer, http
 from tests.hub_listening import Listening, failure, listening
@@ -242,6 +242,46 @@ def test_a_token_command_that_hangs_does_not_hold_up_a_stop(client, tmp_path):
             with pytest.raises(ProcessLookupError):
                 os.kill(int((tmp_path / "started").read_text(encoding="utf-8")), 0)
             assert not hub.requests
+
+    asyncio.run(scene())
+
+
+def test_an_issuer_of_tokens_that_is_down_is_waited_for_as_a_hub_is(client, tmp_path):
+    """Fails twice, hangs twice, works: the hub is never asked without a token, and that is no refusal of it."""
+    script = f"""
+        echo >> {tmp_path}/times
+        case $(wc -l < {tmp_path}/times) in
+          1|2) exit 1 ;;
+          3|4) sleep 60 ;;
+        esac
+        echo tok"""
+
+    async def scene() -> None:
+        async with (
+            FaultHub().running() as hub,
+            listening(
+                hub.url, client=client, access_token_command=("sh", "-c", script), token_timeout_seconds=1.0
+            ) as heard,
+        ):
+            await heard.until(lambda heard: heard.hub.connected, 30)
+            said = [event["error"] for event in heard.named("connection_failed")]
+            assert ["exit code 1" in error for error in said[:2]] == [True, True]
+            assert ["within 1 s" in error for error in said[2:4]] == [True, True]
+            assert {request.headers["authorization"] for request in hub.requests} == {"Bearer tok"}
+
+    asyncio.run(scene())
+
+
+def test_a_token_command_that_never_works_is_asked_as_often_as_a_hub_and_named_in_the_end(client):
+    async def scene() -> None:
+        async with FaultHub().running() as hub:
+            error, heard = await failure(hub.url, client=client, access_token_command="false", max_reconnect_attempts=3)
+        assert type(error) is TokenUnavailable
+        assert (error.exit_code, error.actual_code) == (4, "hub_authentication")
+        assert "The token command" in str(error)
+        assert "access_token_command" in error.hint
+        assert len(heard.named("connection_failed")) == 3
+        assert hub.negotiated == 0
 
     asyncio.run(scene())
 

@@ -9,7 +9,9 @@ import pytest
 
 from code_evolver.core.errors import HubAuthentication
 from code_evolver.core.setting_kinds import HubCall
-from tests.hub_listening import RealHub, failure, listening, needs_real_hub, real_hub
+from code_evolver.edges.hub.frames import HELD_BYTES
+from code_evolver.edges.hub.inbox import MAX_BYTES
+from tests.hub_listening import RealHub, failure, listening, needs_real_hub, real_hub, seen
 
 pytest.importorskip("pysignalr")
 pytestmark = [pytest.mark.hub, needs_real_hub, pytest.mark.parametrize("client", ["signalrcore", "pysignalr"])]
@@ -30,8 +32,30 @@ def test_tasks_results_calls_and_streams(client):
                 assert await heard.hub.invoke("Echo", ["héllo \u0001 😀"]) == "héllo \u0001 😀"
                 answer = await post(hub, "/control/ask?method=TaskHub", {"id": "asked"})
                 assert answer["answer"]["received"] is True
-                await post(hub, "/control/push?count=100000&rate=0&batch=1")
-                await heard.until(lambda heard: len(heard.received) == 100_004, 60)
+                assert len(heard.received) == 4
+
+    asyncio.run(scene())
+
+
+def test_large_messages_in_many_fragments_are_held_back_at_the_hub_while_nothing_is_taken_in(client):
+    """Kestrel cuts a record into frames of 4 KiB: each of them has to count, not only the one that ends a record."""
+
+    async def scene() -> None:
+        with real_hub() as hub:
+            async with listening(hub.url + "/taskhub", client=client) as heard:
+                heard.gate.clear()
+                await heard.until(lambda heard: heard.hub.connected)
+                pushing = asyncio.create_task(post(hub, "/control/push?count=200&rate=0&batch=1&padding=300000"))
+                await heard.asked.wait()
+                inbox, socket = heard.hub._inbox, heard.hub._conversation._connection._socket
+                await seen(lambda: pushing.done() or (inbox.full and socket._paused))
+                held = sum(len(record) for record in socket._records)
+                assert held < HELD_BYTES + 1_000_000
+                assert inbox._bytes < MAX_BYTES + HELD_BYTES + 1_000_000
+                heard.gate.set()
+                await pushing
+                await heard.until(lambda heard: len(heard.received) == 200, 60)
+                assert not heard.named("disconnected")
 
     asyncio.run(scene())
 
@@ -68,6 +92,33 @@ def test_a_killed_hub_is_found_again_when_it_is_back(client, hard):
                 await heard.until(lambda heard: heard.hub.connected)
                 await post(hub, "/control/send?method=TaskHub", {"id": 1})
                 await heard.until(lambda heard: heard.ids == [1])
+
+    asyncio.run(scene())
+
+
+def test_an_answer_never_reaches_a_restarted_hub_that_asks_under_the_same_id(client):
+    async def scene() -> None:
+        with real_hub() as hub:
+            async with listening(hub.url + "/taskhub", client=client) as heard:
+                await heard.until(lambda heard: heard.hub.connected, 60)
+                heard.gate.clear()
+                lost = asyncio.create_task(post(hub, "/control/ask?method=TaskHub", {"id": "before"}))
+                await heard.asked.wait()
+                await asyncio.to_thread(hub.kill)
+                await asyncio.gather(lost, return_exceptions=True)
+                await heard.until(lambda heard: bool(heard.named("disconnected")), 60)
+                await asyncio.to_thread(hub.start, hub.port)
+                await heard.until(lambda heard: heard.hub.connected, 60)
+                asking = asyncio.create_task(post(hub, "/control/ask?method=TaskHub&timeout=60", {"id": "after"}))
+                await seen(lambda: heard.hub._inbox._records == 1)  # both are here, and neither is answered
+                heard.gate.set()
+                answer = await asking
+                assert [(one.arguments[0]["id"], one.invocation_id) for one in heard.received] == [
+                    ("before", "s1"),
+                    ("after", "s1"),
+                ]
+                assert answer["answer"]["n"] == 2, "the answer to what was asked here, not to the hub before"
+                assert len(heard.named("connected")) == 2
 
     asyncio.run(scene())
 

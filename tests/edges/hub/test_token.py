@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from code_evolver.core.errors import HubAuthentication
+from code_evolver.core.errors import HubError, TokenUnavailable
 from code_evolver.core.session import HubSettings
 from code_evolver.edges.hub import token
 
@@ -46,16 +46,18 @@ def test_a_command_runs_without_a_shell():
     ],
 )
 def test_a_token_that_cannot_be_had_is_an_error_that_does_not_show_it(settings, words):
-    with pytest.raises(HubAuthentication, match=words) as caught:
+    with pytest.raises(HubError, match=words) as caught:
         fetch(**settings)
     assert "SECR" not in str(caught.value)
+    assert (caught.value.actual_code, caught.value.exit_code) == ("hub_authentication", 4)
+    assert caught.value.retryable is ("access_token" not in settings), "what is given stays as it is"
 
 
 def test_a_command_that_hangs_is_killed_with_its_children(tmp_path):
     pid = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {pid}; wait"
     started = time.monotonic()
-    with pytest.raises(HubAuthentication, match=r"within 0\.5 s"):
+    with pytest.raises(TokenUnavailable, match=r"within 0\.5 s"):
         fetch(access_token_command=("sh", "-c", script), token_timeout_seconds=0.5)
     assert time.monotonic() - started < 5
     deadline = time.monotonic() + 5

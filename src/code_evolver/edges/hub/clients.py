@@ -25,10 +25,10 @@ def choose(client: str) -> tuple[str, type[Connection]]:
             with _no_certificates_loaded():
                 made: type[Connection] = import_module(CLIENTS[name]).CONNECTION
             return name, made
-    if client in CLIENTS:
-        raise ConfigurationError(f"The client library {client} is not installed.",
-                                 f'Install it (python -m pip install "code-evolver[{client}]") or leave client at auto.')  # fmt: skip
-    raise ConfigurationError(f"There is no client library {show(client)}.", f"Choose auto, {' or '.join(CLIENTS)}.")
+    if not set(names) <= set(CLIENTS):
+        raise ConfigurationError(f"There is no client library {show(client)}.", f"Choose auto, {' or '.join(CLIENTS)}.")
+    raise ConfigurationError(f"The SignalR client library is not installed: {', '.join(names)}.",
+                             'Install it: python -m pip install "code-evolver[pysignalr]" brings both.')  # fmt: skip
 
 
 @contextmanager

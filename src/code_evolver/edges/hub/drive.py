@@ -46,6 +46,8 @@ class HubListener:
         self._emit = emit
         self._clock = clock
         self._random = random or mirrored(randomness.random)
+        self.last_error: HubError | None = None
+        """Why the latest attempt, or connection, ended."""
         self._client, self._make = clients.choose(settings.client)
         self._url = public_url(settings.hub_url)
         self._inbox: Inbox[Conversation] = Inbox()
@@ -125,6 +127,7 @@ class HubListener:
     async def _do(self, step: Attempt | Sleep) -> End | None:
         if isinstance(step, Attempt):
             return await self._attempt(step.number)
+        self.last_error = step.error
         self._emit("reconnecting", seconds=round(step.seconds, 3), attempt=step.attempt, error=step.error.message)
         await asyncio.sleep(step.seconds)
         return None

@@ -59,11 +59,11 @@ class Socket(ws_client.ClientConnection):
     def process_event(self, event: Event) -> None:
         """Take data frames for ourselves; the rest is the library's (its callback for every frame)."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            self._bytes += len(event.data)  # of fragments too: servers cut a large record into frames of 4 KiB
             found = self.splitter.feed(bytes(event.data))
             if not found:
-                return
+                return  # without a record there is nothing to take, and so nobody who would go on reading
             self._records += found
-            self._bytes += len(event.data)
             if not self._paused and (len(self._records) > HELD_RECORDS or self._bytes > HELD_BYTES):
                 self._paused = True
                 self.transport.pause_reading()

@@ -8,7 +8,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from pathlib import Path
 
-from code_evolver.core.errors import HubAuthentication
+from code_evolver.core.errors import HubAuthentication, TokenUnavailable
 from code_evolver.core.session import HubSettings
 from code_evolver.core.strict_json import show
 
@@ -18,7 +18,10 @@ _CHECK = "Run the command of access_token_command by hand: it must print the tok
 
 
 async def fetch(settings: HubSettings) -> str | None:
-    """Give the token, None where none is configured. Raises HubAuthentication; no message ever holds the token."""
+    """Give the token, None where none is configured. No message ever holds the token.
+
+    Raises TokenUnavailable: file or command may give one later; HubAuthentication: the setting itself is none.
+    """
     if settings.access_token_command:
         text = await _from_command(settings.access_token_command, settings.token_timeout_seconds)
         return _checked(text, "access_token_command")
@@ -31,11 +34,12 @@ async def fetch(settings: HubSettings) -> str | None:
 
 def _checked(text: str, source: str) -> str:
     token = text.strip().removeprefix("Bearer ").strip()
+    error = HubAuthentication if source == "access_token" else TokenUnavailable
     if not token:
-        raise HubAuthentication(f"The setting {source} gave an empty token.", "Give the token's text.")
+        raise error(f"The setting {source} gave an empty token.", "Give the token's text.")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise HubAuthentication(f"What {source} gave is no token: it has spaces, control or non-ASCII characters.",
-                                "Give the bare token: one word, without quotes or prefix.")  # fmt: skip
+        raise error(f"What {source} gave is no token: it has spaces, control or non-ASCII characters.",
+                    "Give the bare token: one word, without quotes or prefix.")  # fmt: skip
     return token
 
 
@@ -45,11 +49,11 @@ def _from_file(name: str) -> str:
             return file.read(LIMIT + 1)[:LIMIT].decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise HubAuthentication(f"The token file {show(name)} cannot be read: {reason}.",
-                                "Check access_token_file and its permissions.") from error  # fmt: skip
+        raise TokenUnavailable(f"The token file {show(name)} cannot be read: {reason}.",
+                               "Check access_token_file and its permissions.") from error  # fmt: skip
     except UnicodeDecodeError as error:
-        raise HubAuthentication(f"The token file {show(name)} is not UTF-8 text.",
-                                "Write the bare token into access_token_file.") from error  # fmt: skip
+        raise TokenUnavailable(f"The token file {show(name)} is not UTF-8 text.",
+                               "Write the bare token into access_token_file.") from error  # fmt: skip
 
 
 async def _from_command(command: str | Sequence[str], seconds: float) -> str:
@@ -59,29 +63,29 @@ async def _from_command(command: str | Sequence[str], seconds: float) -> str:
             output = await _read_all(process)
             code = await process.wait()
     except TimeoutError as error:
-        raise HubAuthentication(f"The token command gave no token within {seconds:g} s.", _CHECK) from error
+        raise TokenUnavailable(f"The token command gave no token within {seconds:g} s.", _CHECK) from error
     finally:
         _kill(process)
         await process.wait()
     if code:
-        raise HubAuthentication(f"The token command ended with exit code {code}.", _CHECK)
+        raise TokenUnavailable(f"The token command ended with exit code {code}.", _CHECK)
     try:
         return output.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise HubAuthentication("The token command printed something that is not UTF-8.", _CHECK) from error
+        raise TokenUnavailable("The token command printed something that is not UTF-8.", _CHECK) from error
 
 
 async def _start(command: str | Sequence[str]) -> Process:
     try:
         words = shlex.split(command, posix=os.name == "posix") if isinstance(command, str) else list(command)
         if not words:
-            raise HubAuthentication("The setting access_token_command is empty.", _CHECK)
+            raise TokenUnavailable("The setting access_token_command is empty.", _CHECK)
         return await asyncio.create_subprocess_exec(
             *words, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True
         )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise HubAuthentication(f"The token command cannot be started: {reason}.", _CHECK) from error
+        raise TokenUnavailable(f"The token command cannot be started: {reason}.", _CHECK) from error
 
 
 async def _read_all(process: Process) -> bytes:
@@ -90,7 +94,7 @@ async def _read_all(process: Process) -> bytes:
         while chunk := await process.stdout.read(LIMIT):
             output += chunk
             if len(output) > LIMIT:
-                raise HubAuthentication(f"The token command printed more than {LIMIT} bytes.", _CHECK)
+                raise TokenUnavailable(f"The token command printed more than {LIMIT} bytes.", _CHECK)
     return bytes(output)
 
 
