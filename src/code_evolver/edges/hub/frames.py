@@ -43,6 +43,7 @@ class Socket(ws_client.ClientConnection):
         super().__init__(*args, **kwargs)
         self.splitter = Splitter(max_bytes)
         self.last_byte = time.monotonic()
+        self._payloads: list[bytes | bytearray | memoryview] = []
         self._records: list[bytes] = []
         self._bytes = 0
         self._paused = False
@@ -50,25 +51,30 @@ class Socket(ws_client.ClientConnection):
         self._over = False
 
     def data_received(self, data: bytes) -> None:
-        """Note the time and go on as usual (a callback of asyncio)."""
+        """Let the library take the bytes apart, and cut what the frames among them carry (a callback of asyncio)."""
         self.last_byte = time.monotonic()
         super().data_received(data)
+        if self._payloads:
+            self._cut(b"".join(self._payloads))
+            self._payloads.clear()
         if self._wake is not None and self._records and not self._wake.done():
             self._wake.set_result(None)
 
     def process_event(self, event: Event) -> None:
         """Take data frames for ourselves; the rest is the library's (its callback for every frame)."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
-            self._bytes += len(event.data)  # of fragments too: servers cut a large record into frames of 4 KiB
-            found = self.splitter.feed(bytes(event.data))
-            if not found:
-                return  # without a record there is nothing to take, and so nobody who would go on reading
-            self._records += found
-            if not self._paused and (len(self._records) > HELD_RECORDS or self._bytes > HELD_BYTES):
-                self._paused = True
-                self.transport.pause_reading()
+            self._payloads.append(event.data)
         else:
             super().process_event(event)
+
+    def _cut(self, payload: bytes) -> None:
+        self._bytes += len(payload)  # of fragments too: servers cut a large record into frames of 4 KiB
+        self._records += self.splitter.feed(payload)
+        full = len(self._records) > HELD_RECORDS or self._bytes > HELD_BYTES
+        # Without a record there is nothing to take, and so nobody who would go on reading.
+        if full and self._records and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake the reader (a callback of asyncio)."""
