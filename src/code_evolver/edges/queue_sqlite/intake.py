@@ -52,7 +52,7 @@ def put(db: sqlite3.Connection, options: Options, items: Sequence[Task | Refusal
 
 def _admit(db: sqlite3.Connection, options: Options, tasks: Sequence[Task], rows: _Rows) -> list[Put]:
     keys = [id_key(task.id) for task in tasks]
-    known = _known(db, keys)
+    known = _known(db, sorted(keys))
     first: dict[bytes, Task] = {}  # the first content of an id that came in this batch: read when a second one comes
     now = options.clock()
     verdicts: list[Put] = []
