@@ -247,12 +247,9 @@ async def _prune(run: Run) -> None:
 async def _until_empty(run: Run) -> None:
     while (await run.parts.queue.counts()).pending:
         run.parts.ended.clear()
-        await _at_most(run.parts.ended.wait(), 0.25)
-
-
-async def _at_most(job: Coroutine[Any, Any, Any], seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(job, seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.25):
+                await run.parts.ended.wait()
 
 
 async def _drain(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> None:

@@ -36,7 +36,8 @@ class Reporter:
                 await asyncio.sleep(pause)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await wake.wait()
 
     async def send_waiting(self) -> bool:
         """Send up to 50 waiting reports; say whether any was settled."""

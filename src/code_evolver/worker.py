@@ -373,7 +373,6 @@ async def feed_leases(queue: Queue, feed: "asyncio.Queue[Lease]", wake: asyncio.
 async def _wait_for_work(queue: Queue, wake: asyncio.Event, longest: float = 30.0) -> None:
     due = await queue.next_due()
     seconds = longest if due is None else min(longest, max(0.02, due - time.time()))
-    try:
-        await asyncio.wait_for(wake.wait(), seconds)
-    except TimeoutError:
-        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()
