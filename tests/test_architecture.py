@@ -17,17 +17,18 @@ FILES = {
 OURS = "code_evolver"
 CHILD = "code_evolver.child"
 
-WORK = ("core", "ports", "worker")
+WORK = ("core", "ports", "patience", "worker")
 ASSEMBLED = (*WORK, "edges", "proof", "shelf", "prompting", "configuration", "assembly", "intake", "reporter", "requests",
              "stopping", "secrets_of")  # fmt: skip
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "core": ("core",),
     "ports": ("core",),
     "edges": ("core", "ports", "edges"),  # its own room only, see below
-    "worker": ("core", "ports"),
+    "patience": ("core", "ports"),
+    "worker": ("core", "ports", "patience"),
     "proof": ("core", "ports"),
     "intake": ("core", "ports"),
-    "reporter": ("core", "ports"),
+    "reporter": ("core", "ports", "patience"),
     "prompting": ("core", "ports"),
     "prose": ("core", "ports", "prompting"),
     "configuration": ("core",),
