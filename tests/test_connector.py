@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from code_evolver.configuration import load
 from code_evolver.connector import connect
 from code_evolver.core.settings import Layer
@@ -10,6 +12,7 @@ from code_evolver.edges.queue_sqlite import SqliteQueue
 from code_evolver.edges.workspace import Workspace
 from code_evolver.ports import End
 from code_evolver.stopping import StopRequest
+from tests.acceptance_kit import hub
 from tests.queue_helpers import Clock, task
 from tests.told import Told
 
@@ -87,3 +90,28 @@ def test_the_duration_counts_from_the_start_of_the_run_and_not_from_when_it_was_
 
     connected(tmp_path, Told(slow), hub=True, hub_url="http://127.0.0.1:9/hub", duration_seconds=2)
     assert at["shutdown_requested"] - at["starting"] < 1.5
+
+
+@pytest.mark.parametrize("reports", [False, True], ids=["without a hub", "with reports"])
+def test_a_stop_while_a_task_of_a_known_program_is_in_work_ends_the_run(reports, tmp_path):
+    """Its end is committed while the worker winds up: what that wakes is cancelled within the same turns of the loop."""
+
+    async def scene(**settings):
+        stop = StopRequest()
+        log = Told(
+            lambda name, /, **told: (
+                stop.ask("test") if (name, told.get("task_id")) == ("processing_task", "4") else None
+            )
+        )
+        resolved = load(Layer({"workspace": str(tmp_path), "llm": "off", **settings}, {}))
+        async with asyncio.timeout(LIMIT):
+            result, code = await connect(resolved, log, stop=stop, hub=reports)
+        assert (result["workflows_reused"], result["tasks_pending"], code) == (1, 1, 0)
+
+    known = [task(str(number), "word " * 10**number) for number in (1, 4, 5)]  # more than the proof before covered
+    queued(tmp_path, lambda queue: queue.put(known, []))
+    if not reports:
+        asyncio.run(scene())
+        return
+    with hub("demo") as server:
+        asyncio.run(scene(hub_url=server.url, report_method="TaskFinished"))

@@ -16,7 +16,8 @@ from tests.queue_helpers import task as make_task
 
 async def _ended(job):
     job.cancel()
-    await asyncio.wait([job])
+    async with asyncio.timeout(10):
+        await asyncio.wait([job])
 
 
 def test_a_feeder_that_is_cancelled_at_any_moment_keeps_no_lease(tmp_path):
@@ -35,6 +36,32 @@ def test_a_feeder_that_is_cancelled_at_any_moment_keeps_no_lease(tmp_path):
         await queue.close()
 
     asyncio.run(scene())
+
+
+def test_who_waits_for_work_ends_at_one_cancellation_in_whichever_turn_after_it_was_woken(tmp_path):
+    async def scene():
+        queue = SqliteQueue.open(tmp_path / "queue.db", reports=True)
+        waiting = (
+            lambda wake: feed_leases(queue, asyncio.Queue(64), wake),
+            lambda wake: Reporter(queue, _nobody, "Finished", lambda *_, **__: None).run(wake, pause=30.0),
+        )
+        for make, turns in itertools.product(waiting, range(6)):
+            wake = asyncio.Event()
+            job = asyncio.ensure_future(make(wake))
+            while not wake._waiters:  # noqa: ASYNC110 - nothing else tells that somebody waits
+                await asyncio.sleep(0)
+            wake.set()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await _ended(job)
+            assert job.cancelled(), turns
+        await queue.close()
+
+    asyncio.run(scene())
+
+
+async def _nobody(_method, _arguments):
+    raise HubUnreachable("There is no connection to the hub.", "It is opened again by itself.")
 
 
 def test_a_reporter_without_a_hub_tries_once_a_pause_however_often_it_is_woken(tmp_path):

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -247,12 +247,9 @@ async def _prune(run: Run) -> None:
 async def _until_empty(run: Run) -> None:
     while (await run.parts.queue.counts()).pending:
         run.parts.ended.clear()
-        await _at_most(run.parts.ended.wait(), 0.25)
-
-
-async def _at_most(job: Coroutine[Any, Any, Any], seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(job, seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.25):
+                await run.parts.ended.wait()
 
 
 async def _drain(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> None:
@@ -261,16 +258,26 @@ async def _drain(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> None:
         run.parts.listener.refuse_results()
     if "worker" in jobs:
         await _cancel([jobs["feeder"]])
-        await run.parts.queue.release(_unstarted(run.feed))
+        await _if_there_is_room(run, run.parts.queue.release(_unstarted(run.feed)))
         if not jobs["worker"].done():
             await _unless_now(run, run.feed.join(), run.settings.drain_timeout_seconds, jobs["worker"])
         await _cancel([jobs["worker"]])
-        await run.parts.worker.wind_up()
+        await _if_there_is_room(run, run.parts.worker.wind_up())
     if run.reporter and not jobs["hub"].done():
         await _cancel([jobs["reporter"]])
         await _unless_now(run, _last_reports(run.reporter), _LAST_REPORTS_SECONDS, jobs["hub"])
     if run.parts.listener:
         await run.parts.listener.stop()
+
+
+async def _if_there_is_room(run: Run, job: Awaitable[None]) -> None:
+    """Do a last step of the queue; a full disk must not hold up the stop: the next start takes the leases back."""
+    try:
+        await job
+    except DiskFull as error:
+        run.emit(
+            "notice", message=f"What was in work is taken up again at the next start: {error.message} {error.hint}"
+        )
 
 
 async def _last_reports(reporter: Reporter) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from code_evolver.core.errors import HubError, HubRefused
+from code_evolver.patience import patiently
 from code_evolver.ports import Emit, Queue, Report
 
 TRIES = 5
@@ -36,7 +38,8 @@ class Reporter:
                 await asyncio.sleep(pause)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await wake.wait()
 
     async def send_waiting(self) -> bool:
         """Send up to 50 waiting reports; say whether any was settled."""
@@ -48,10 +51,9 @@ class Reporter:
         self._unsent = any(end != "answered" for end in told)
         done = [report.key for report, end in zip(waiting, told, strict=True) if end == "answered"]
         wrong = [report.key for report, end in zip(waiting, told, strict=True) if end == "error"]
-        if done:
-            await self._queue.reported(done, failed=False)
-        if wrong:
-            await self._queue.reported(wrong, failed=True)
+        for keys, failed in ((done, False), (wrong, True)):
+            if keys:  # what cannot be noted would be told again at once: first there must be room
+                await patiently(partial(self._queue.reported, keys, failed=failed), self._emit)
         return bool(done)
 
     async def _send(self, report: Report) -> str:

@@ -7,11 +7,10 @@ batches: within `LINGER_SECONDS`, and before a new program is started. Outcome e
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, repeat
-from typing import Any, TypeVar
+from typing import Any
 
 from code_evolver.core.budget import Account
 from code_evolver.core.errors import BudgetSpent, DiskFull, ModelError, ModelTruncated, ModelUnavailable, StoreError
@@ -35,9 +34,9 @@ from code_evolver.core.journey import (
 from code_evolver.core.shape import node_key, program_key
 from code_evolver.core.task import Task
 from code_evolver.core.task_types import TaskType, known
+from code_evolver.patience import patiently
 from code_evolver.ports import Ask, Emit, End, Known, Lease, Models, Prompts, Queue, Shelf
 
-T = TypeVar("T")
 LINGER_SECONDS = 0.05
 _ROOM_SECONDS = 10.0
 LONGEST_DEFERRAL_SECONDS = 60.0
@@ -102,7 +101,7 @@ class Worker:
             feed.task_done()
 
     async def wind_up(self) -> None:
-        """Commit the ends that wait, and give back the task that was in work: being stopped is no crash."""
+        """Commit the ends that wait, and give back the task that was in work: being stopped is no crash. Raises DiskFull."""
         await self.flush()
         if self._in_work is not None:
             await self._queue.release([self._in_work])
@@ -110,7 +109,7 @@ class Worker:
 
     async def _next(self, feed: "asyncio.Queue[Lease]") -> Lease:
         if feed.empty() or self._lingered():
-            await patiently(self.flush, self._emit)
+            await self._flush_patiently()
         return await feed.get()
 
     def _lingered(self) -> bool:
@@ -143,7 +142,7 @@ class Worker:
             self._announce(lease)
             self._end_known(lease, found)
             return
-        await self.flush()
+        await self._flush_patiently()
         if not await self._queue.begin(lease):
             return
         self._announce(lease)
@@ -268,12 +267,12 @@ class Worker:
         if self._policy.keep_prompts and kind == "model":
             await asyncio.to_thread(self._policy.keep_prompts, name, lease.task.id, made)
         self._add(End(lease, "generated", node=name, usage=dict(self._usage)))
-        await self.flush()
+        await self._flush_patiently()
 
     async def _bury(self, lease: Lease, ending: Rejected) -> None:
         drafts = tuple(draft.as_dict() for draft in ending.drafts)
         self._add(End(lease, "failed", reason=ending.reason, code=ending.code, drafts=drafts, usage=dict(self._usage)))
-        await self.flush()
+        await self._flush_patiently()
 
     async def _postpone(self, lease: Lease, ending: Deferred) -> None:
         if ending.failure and lease.failures + 1 >= self._policy.max_failures:
@@ -294,6 +293,9 @@ class Worker:
         if self._committing is None or self._committing.done():
             self._committing = asyncio.ensure_future(self._commit())
         await asyncio.shield(self._committing)
+
+    async def _flush_patiently(self) -> None:
+        await patiently(self.flush, self._emit)
 
     async def _commit(self) -> None:
         ends = list(self._ends)
@@ -330,18 +332,6 @@ def _trouble(error: ModelError) -> Trouble:
     return Trouble("refused", error.message, error.actual_code)
 
 
-async def patiently(do: Callable[[], Awaitable[T]], emit: Emit | None = None) -> T:
-    """Do it; while the disk is full, say so once, wait, and do it again."""
-    for number, seconds in enumerate(chain((1.0, 2.0), repeat(5.0))):
-        try:
-            return await do()
-        except DiskFull as error:
-            if number == 0 and emit:
-                emit("notice", message=f"Work waits: {error.message} {error.hint}")
-            await asyncio.sleep(seconds)
-    raise AssertionError("repeat() never ends")
-
-
 async def _take(queue: Queue, size: int) -> Sequence[Lease]:
     """Lease; where we are cancelled meanwhile, give back what was leased all the same."""
     taking = asyncio.ensure_future(queue.lease(size))
@@ -373,7 +363,6 @@ async def feed_leases(queue: Queue, feed: "asyncio.Queue[Lease]", wake: asyncio.
 async def _wait_for_work(queue: Queue, wake: asyncio.Event, longest: float = 30.0) -> None:
     due = await queue.next_due()
     seconds = longest if due is None else min(longest, max(0.02, due - time.time()))
-    try:
-        await asyncio.wait_for(wake.wait(), seconds)
-    except TimeoutError:
-        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from code_evolver.core.compose import compose
+from code_evolver.core.task import Task
+from code_evolver.core.task_reading import read_task
 from code_evolver.core.task_types import SUMMARIZE
+from code_evolver.edges.workspace import Workspace
 from tests.acceptance_kit import (
     CONNECTOR,
     HUBS,
@@ -27,7 +30,8 @@ from tests.acceptance_kit import (
     run,
     until,
 )
-from tests.dying_kit import balance, free_port, no_orphans, status, task
+from tests.dying_kit import balance, free_port, no_orphans, status, task, work_off
+from tests.queue_helpers import tell
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX pipes, mounts, limits")
 
@@ -190,6 +194,56 @@ def test_a_disk_that_fills_while_nodes_are_made_makes_no_second_node(tmp_path):
     assert (numbers["accepted"], numbers["failed"]) == (24, 0)
 
 
+def told(server):
+    """The tasks whose outcome the hub was told."""
+    return {call["arguments"][0]["taskId"] for call in server.get("received") if call["method"] == "TaskFinished"}
+
+
+@contextlib.contextmanager
+def working_on_a_full_disk(folder, many):
+    """A run with a backlog and reports whose disk is full, the reserve spent; give hub, disk and run."""
+    with small_disk(folder, "24m") as disk, hub("demo") as server:
+        workspace = Workspace.at(disk / "w")
+        workspace.prepare()
+        tell(workspace.queue, lambda queue: queue.put([Task(*read_task(one)) for one in many], []))
+        door = connector({"hub_url": server.url, "workspace": str(workspace.root), "report_method": "TaskFinished"})
+        try:
+            door.wait_event("task_completed", 100)
+            fill(disk / "ballast")
+            until(
+                lambda: [one for one in door.named("notice") if "no room" in one["message"]], "the full disk to be felt"
+            )
+            yield server, disk, door
+        finally:
+            door.kill()
+
+
+def test_a_disk_that_fills_while_outcomes_are_reported_only_makes_the_run_wait(tmp_path):
+    many = [task(6 * number, "harbour") for number in range(3000)]
+    ids = {one["id"] for one in many}
+    with working_on_a_full_disk(tmp_path / "disk", many) as (server, disk, door):
+        (disk / "ballast").unlink()
+        door.wait_event("task_completed", len(many))
+        until(lambda: told(server) == ids, "every report to arrive")
+        door.signal(signal.SIGTERM)
+        code, result = door.end()
+        balance(disk / "w", ids)
+    assert code == 0, result
+
+
+def test_a_stop_on_a_full_disk_is_clean_and_the_next_start_goes_on(tmp_path):
+    many = [task(6 * number, "harbour") for number in range(3000)]
+    with working_on_a_full_disk(tmp_path / "disk", many) as (_server, disk, door):
+        door.signal(signal.SIGTERM)
+        code, result = door.end(12)
+        (disk / "ballast").unlink()
+        assert code == 0, result
+        assert result["tasks_pending"] > 0
+        work_off(disk / "w")
+        numbers = balance(disk / "w", {one["id"] for one in many})
+    assert (numbers["pending"], numbers["nodes"]) == (0, 1)
+
+
 def test_a_disk_that_may_only_be_read_is_told_at_the_start(tmp_path):
     with small_disk(tmp_path / "disk", "16m") as disk:
         (disk / "w").mkdir()
@@ -269,15 +323,7 @@ def test_reports_are_sent_again_after_a_reconnect_until_they_are_answered(kind, 
             server.stop()  # before the last ones are done: their reports have nowhere to go
             door.wait_event("task_completed", 4)
             with hub(kind, port=port) as again:
-
-                def told():
-                    return {
-                        call["arguments"][0]["taskId"]
-                        for call in again.get("received")
-                        if call["method"] == "TaskFinished"
-                    }
-
-                until(lambda: "k-3" in told(), "the report of the last task")
+                until(lambda: "k-3" in told(again), "the report of the last task")
                 door.signal(signal.SIGTERM)
                 code, _ = door.end()
         finally:
