@@ -94,7 +94,17 @@ def test_a_splitter_keeps_nothing_of_a_record_over_the_limit():
     assert splitter.unfinished() == 16
     (marker,) = splitter.feed(b"x\x1e")
     assert isinstance(marker, Oversized)
-    assert (marker, marker.length) == (b"", 17)
+    assert (marker, marker.length, marker.asked_as) == (b"", 17, None)
+
+
+@pytest.mark.parametrize("cut", [1, 30, 100, 1000])
+def test_of_a_call_over_the_limit_it_is_known_under_which_id_it_wants_its_result(cut):
+    asked = signalr.encode(signalr.invocation("M", ["x" * 300], "s12"))
+    told = signalr.encode(signalr.invocation("M", ['{"type":1,"invocationId":"s13"' * 20]))
+    stream = asked + told + signalr.encode(signalr.stream_item("s14", "x" * 300))
+    splitter = Splitter(100)
+    found = [one for at in range(0, len(stream), cut) for one in splitter.feed(stream[at : at + cut])]
+    assert [one.asked_as for one in found if isinstance(one, Oversized)] == ["s12", None, None]
 
 
 HEAD = signalr.head_of_push("TaskHub")

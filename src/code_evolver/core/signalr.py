@@ -5,6 +5,7 @@ real server. A record ends with 0x1e; a frame may hold many records, and a recor
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -21,6 +22,9 @@ CLOSE = 7
 ACK = 8
 SEQUENCE = 9
 SEPARATOR = b"\x1e"
+_HEAD = 256
+"""Bytes of a record over the limit that are kept: enough for who asks."""
+_ASKING = re.compile(rb'\{"type":1,"invocationId":"([!#-\[\]-~]{1,128})"')
 _read = json.JSONDecoder().decode
 _read_first = json.JSONDecoder().raw_decode
 
@@ -149,27 +153,32 @@ def close(error: str | None = None, allow_reconnect: bool = False) -> dict[str, 
 class Oversized(bytes):
     """Stands in the place of a record that was longer than allowed: empty, with the record's `length` in bytes.
 
-    `length` is a lower bound where the connection ended, or was ended, before the record did.
+    `length` is a lower bound where the connection ended, or was ended, before the record did. `asked_as` is the id of
+    the call that wants a result, where the record was one as servers begin it: a hub may ask until it is answered.
     """
 
     length: int
+    asked_as: str | None
 
-    def __new__(cls, length: int) -> Self:
-        """Make the marker."""
+    def __new__(cls, length: int, head: bytes = b"") -> Self:
+        """Make the marker; `head` is how the record began."""
         marker = super().__new__(cls)
         marker.length = length
+        asking = _ASKING.match(head)
+        marker.asked_as = asking[1].decode() if asking else None
         return marker
 
 
 class Splitter:
     """Cuts a byte stream into records. Holds at most `max_bytes` of an unfinished one."""
 
-    __slots__ = ("_dropped", "_held", "_max")
+    __slots__ = ("_dropped", "_head", "_held", "_max")
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
         self._held = bytearray()
         self._dropped = 0
+        self._head = b""  # of the record that is dropped
 
     def feed(self, data: bytes) -> list[bytes]:
         """Give the records that end in `data`, in order; an Oversized for each one over the limit."""
@@ -192,6 +201,7 @@ class Splitter:
             self._dropped += len(rest)
         elif len(self._held) + len(rest) > self._max:
             self._dropped = len(self._held) + len(rest)
+            self._head = bytes(self._held[:_HEAD]) + rest[:_HEAD]
             self._held = bytearray()
         else:
             self._held += rest
@@ -201,9 +211,9 @@ class Splitter:
         dropped, whole = self._dropped, bytes(self._held)
         self._dropped = 0
         self._held = bytearray()
-        return Oversized(dropped) if dropped else whole
+        return Oversized(dropped, self._head) if dropped else whole
 
     def _checked(self, record: bytes) -> bytes:
         if len(record) <= self._max:
             return record
-        return Oversized(len(record))
+        return Oversized(len(record), record[:_HEAD])

@@ -127,7 +127,8 @@ class Conversation:
     async def _sort(self, record: bytes, before: list[Item]) -> Item | None:
         """Deal with a record that is no plain push; give what is for the intake."""
         if isinstance(record, Oversized):
-            return self._problem(record, f"over {self._settings.max_message_bytes} bytes ({record.length})")
+            reason = f"over {self._settings.max_message_bytes} bytes ({record.length})"
+            return Received(self.number, "", (), record.asked_as, b"", reason)
         try:
             found = signalr.parse(record)
         except BadRecord as error:
@@ -153,7 +154,7 @@ class Conversation:
         return self._problem(record, f"unknown record type {show(kind)}")
 
     def _problem(self, record: bytes, reason: str) -> Received:
-        return Received(self.number, "", (), None, b"" if isinstance(record, Oversized) else record, reason)
+        return Received(self.number, "", (), None, record, reason)
 
     async def _refuse(self, found: Mapping[str, Any]) -> None:
         key = found.get("invocationId")
