@@ -30,7 +30,7 @@ from tests.acceptance_kit import (
     run,
     until,
 )
-from tests.dying_kit import balance, free_port, no_orphans, status, task
+from tests.dying_kit import balance, children, free_port, no_orphans, status, task
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX pipes, mounts, limits")
 
@@ -263,6 +263,32 @@ def test_a_connector_that_may_have_little_memory_still_works(tmp_path):
         finally:
             door.kill()
     assert code == 0
+
+
+def test_a_worker_of_a_trial_that_the_system_kills_is_tried_again_and_judges_nothing(tmp_path):
+    with hub("demo") as server:
+        door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
+
+        def kill_workers():
+            """As the kernel does when memory runs out: the connector's children have a child a run."""
+            for child in children(door.process.pid, deep=False):
+                for worker in children(child):
+                    with contextlib.suppress(OSError):
+                        os.kill(worker, signal.SIGKILL)
+            return door.named("task_retrying")
+
+        try:
+            door.wait_event("connected")
+            server.post("send", [task(number) for number in range(6)], method="TaskHub")
+            retrying = until(kill_workers, "a run to be hit")
+            door.wait_event("task_completed", 6)
+            door.signal(signal.SIGTERM)
+            code, result = door.end()
+        finally:
+            door.kill()
+    assert retrying[0]["reason"].startswith("The child ")  # was killed, or ended before it was ready
+    assert not door.named("workflow_rejected")
+    assert (code, result["workflows_generated"], result["workflows_reused"], result["tasks_failed"]) == (0, 3, 3, 0)
 
 
 @needs_taskhub
