@@ -1,7 +1,9 @@
 """How fast the durable queue is, and whether size matters: `python benchmarks/durable_queue.py [--tasks 1000000]`.
 
 Peers in the same run and on the same disk: bare SQLite (one table, INSERT OR IGNORE, a commit a batch, claim by the
-lowest rowid) and a plain file (append and fsync a batch). Ratios count, not the machine's figures.
+lowest rowid) and a plain file (append and fsync a batch). Ratios count, not the machine's figures. Each figure
+with a limit has its verdict; one that is OVER makes the exit code 1. tests/edges/test_queue_growth.py holds the growth of
+a smaller queue in steps of the database.
 """
 
 import argparse
@@ -9,11 +11,13 @@ import asyncio
 import json
 import os
 import sqlite3
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,6 +27,8 @@ from code_evolver.ports import End
 
 BATCH = 1_000
 LEASES = 32
+PUT_LIMIT, WORK_LIMIT, ALL_LIMIT, MEMORY_LIMIT = 3.5, 1.5, 1_000, 80
+"""Times the cost around 1,000 pending for a put, and for a lease with its end; tasks a second; MB at the peak."""
 
 
 def make(number: int) -> Task:
@@ -60,20 +66,23 @@ async def put(queue: SqliteQueue, number: int) -> list[float]:
 
 
 async def work(queue: SqliteQueue, number: int, *, known: bool) -> tuple[float, float]:
-    """Lease, begin and end so many in batches; give seconds a task for lease and end, and for all three."""
-    outer = begun = 0.0
+    """Lease, begin and end so many in batches; give seconds a task (medians) for lease and end, and for all three."""
+    ours: list[float] = []
+    whole: list[float] = []
     done = 0
     while done < number:
         start = time.perf_counter()
         leases = await queue.lease(LEASES)
         middle = time.perf_counter()
         await queue.begin_many(leases)
-        begun += time.perf_counter() - middle
+        begun = time.perf_counter() - middle
         ends = [End(lease, "reused" if known else "generated", "node") for lease in leases]
         assert all(await queue.finish(ends))
-        outer += time.perf_counter() - start
+        took = time.perf_counter() - start
+        ours.append((took - begun) / len(leases))
+        whole.append(took / len(leases))
         done += len(leases)
-    return (outer - begun) / done, outer / done
+    return median(ours), median(whole)
 
 
 def median(values: list[float]) -> float:
@@ -160,11 +169,32 @@ def plain_file(folder: Path, number: int) -> float:
     return median(seconds)
 
 
-def line(name: str, seconds: float, beside: str = "") -> None:
-    print(f"{name:<46} {1 / seconds:>10,.0f} /s  {seconds * 1e6:>8.1f} µs {beside}")
+@dataclass
+class Table:
+    """Rows for a person; `over` counts the figures that miss their limit."""
+
+    over: int = 0
+
+    def row(self, name: str, figure: str, limit: str = "", *, good: bool | None = None) -> None:
+        """Print a figure, and whether it keeps its limit."""
+        word = {True: "ok", False: "OVER", None: "-"}[good]
+        self.over += good is False
+        print(f"{name:<46} {figure:<52} {limit:<14} {word:<5} load {os.getloadavg()[0]:.1f}", flush=True)
+
+    def rate(self, name: str, seconds: float, beside: str = "") -> None:
+        """Print what a task takes, without a limit."""
+        self.row(name, rate(seconds) + beside)
+
+    def growth(self, name: str, many: float, few: float, limit: float) -> None:
+        """Hold what a step costs with many pending against what it costs around 1,000."""
+        self.row(name, f"{rate(many)}  x {many / few:.2f}", f"≤ x {limit:g}", good=many <= limit * few)
 
 
-def main() -> None:
+def rate(seconds: float) -> str:
+    return f"{1 / seconds:>10,.0f} /s  {seconds * 1e6:>8.1f} µs"
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=1_000_000, help="pending tasks of the large queue")
     parser.add_argument("--folder", type=Path, help="where to write (default: the temporary folder)")
@@ -178,20 +208,36 @@ def main() -> None:
         alone, together = asyncio.run(one_by_one(folder))
         bare_put, bare_work = bare_sqlite(folder, 20 * BATCH)
         plain = plain_file(folder, 20 * BATCH)
-    print(f"{'':<46} {'rate':>13} {'a task':>11}")
-    line("put, batches of 1,000, around 1,000 pending", few["put"])
-    line(f"put, {options.tasks:,} pending", many["put"], f"x {many['put'] / few['put']:.2f} (aim ≤ 3.5)")
-    line("lease and end in 32s, around 1,000 pending", few["work"])
-    line(f"lease and end, {options.tasks:,} pending", many["work"], f"x {many['work'] / few['work']:.2f} (aim ≤ 1.5)")
-    line(f"lease, begin and end, {options.tasks:,} pending", many["all"], "(aim ≥ 1,000 /s)")
-    line("put one by one, each awaited", 1 / alone)
-    line("put one by one, 2,000 callers at once", 1 / together)
-    line("peer: bare SQLite, put", bare_put, f"ours x {few['put'] / bare_put:.2f}")
-    line("peer: bare SQLite, claim and end", bare_work, f"ours x {few['work'] / bare_work:.2f}")
-    line("peer: append and fsync", plain, f"ours x {few['put'] / plain:.2f}")
-    print(f"counts() with {options.tasks:,}: {many['counts'] * 1e3:.2f} ms")
-    print(f"memory: {before:.0f} MB before, {now:.0f} MB after, peak {peak:.0f} MB (aim ≤ 80)")
+    peers = {"alone": 1 / alone, "together": 1 / together, "bare put": bare_put, "bare work": bare_work, "plain": plain}
+    return tell(options.tasks, few, many, peers, (before, now, peak))
+
+
+def tell(
+    tasks: int,
+    few: dict[str, float],
+    many: dict[str, float],
+    peers: dict[str, float],
+    memory: tuple[float, float, float],
+) -> int:
+    table = Table()
+    table.rate("put, batches of 1,000, around 1,000 pending", few["put"])
+    table.growth(f"put, {tasks:,} pending", many["put"], few["put"], PUT_LIMIT)
+    table.rate("lease and end in 32s, around 1,000 pending", few["work"])
+    table.growth(f"lease and end, {tasks:,} pending", many["work"], few["work"], WORK_LIMIT)
+    good = many["all"] <= 1 / ALL_LIMIT
+    table.row(f"lease, begin and end, {tasks:,} pending", rate(many["all"]), f"≥ {ALL_LIMIT:,} /s", good=good)
+    table.rate("put one by one, each awaited", peers["alone"])
+    table.rate("put one by one, 2,000 callers at once", peers["together"])
+    table.rate("peer: bare SQLite, put", peers["bare put"], f"  ours x {few['put'] / peers['bare put']:.2f}")
+    table.rate(
+        "peer: bare SQLite, claim and end", peers["bare work"], f"  ours x {few['work'] / peers['bare work']:.2f}"
+    )
+    table.rate("peer: append and fsync", peers["plain"], f"  ours x {few['put'] / peers['plain']:.2f}")
+    table.row(f"counts() with {tasks:,}", f"{many['counts'] * 1e3:.2f} ms")
+    figure = "{:.0f} MB before, {:.0f} MB after, peak {:.0f} MB".format(*memory)
+    table.row("memory", figure, f"≤ {MEMORY_LIMIT} MB", good=memory[2] <= MEMORY_LIMIT)
+    return 1 if table.over else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -48,13 +48,13 @@ def task(number: int, subject: str = "") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def children(pid: int) -> list[int]:
-    """Processes that `pid` started and that are there now, grandchildren too."""
+def children(pid: int, *, deep: bool = True) -> list[int]:
+    """Processes that `pid` started and that are there now; `deep`: grandchildren too."""
     found = []
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             found += [int(word) for word in (thread / "children").read_text(encoding="utf-8").split()]
-    return found + [grandchild for child in found for grandchild in children(child)]
+    return found + [grandchild for child in found if deep for grandchild in children(child)]
 
 
 class Started(Protocol):

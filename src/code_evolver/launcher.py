@@ -28,7 +28,7 @@ _PASSING_ON = 0.05
 _PATIENCE_AFTER_SECOND = 0.95
 """The connector ends sooner by itself; past this it is killed."""
 _PATIENCE_WITH_READERS = 1.0
-"""So long the last lines may take to be read after a second request and the connector's end."""
+"""So long one line may take to be read once the connector has ended."""
 _INTERRUPTED = 130
 _SIGKILL = 9
 
@@ -53,6 +53,8 @@ class Ended:
     code: int
     result: dict[str, Any]
     tally: Tally = field(default_factory=Tally)
+    seen: bool = True
+    """False: whoever should look stands still, and a thread of ours with it, in the midst of a write to stderr."""
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Launcher:
     _stops: int = 0
     _asked: int = 0
     _asked_at: float = 0.0
+    _shown: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
     _signals: socket.socket = field(init=False)
     _written: socket.socket = field(init=False)
@@ -90,17 +93,18 @@ class Launcher:
         try:
             self._hand_over_settings(child)
             threading.Thread(target=self._pass_on_stops, args=(child,), daemon=True).start()
-            self._follow(tally)
+            showing = threading.Thread(target=self._show_all, args=(tally,), daemon=True)
+            showing.start()  # apart: a terminal or pipe that stands still holds up whoever writes there
             code = child.wait()
+            seen = self._all_shown(showing)
             if code == -_SIGKILL and self._asked == 2:
                 code = _INTERRUPTED  # it was us
             readers[1].join(5.0)
         finally:
             self._let_signals_go(before)
-            self._show_safely(self.view.close)
             if child.poll() is None:
                 child.kill()
-        return Ended(code, _read_result(b"".join(out)), tally)
+        return Ended(code, _read_result(b"".join(out)), tally, seen)
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         environment = {**os.environ, **self.environment, LAUNCHED: "1", "PYTHONUTF8": "1"}
@@ -118,7 +122,7 @@ class Launcher:
         )
 
     def _take_signals(self) -> dict[int, Any]:
-        """Have signals written to a socket: the main thread, which alone runs handlers, may hang on a terminal that stands still."""
+        """Have signals written to a socket: a thread reads them there and tells the child, whatever the main thread waits for."""
         self._signals, written = socket.socketpair()
         written.setblocking(False)  # noqa: FBT003 - its only parameter, by place only
         self._written = written
@@ -153,6 +157,23 @@ class Launcher:
             self._lines.put(line)
         self._lines.put(None)
 
+    def _show_all(self, tally: Tally) -> None:
+        """Show each line to the last; the body of a thread."""
+        try:
+            self._follow(tally)
+        finally:
+            self._show_safely(self.view.close)
+
+    def _all_shown(self, showing: threading.Thread) -> bool:
+        """Wait until all is shown, for as long as some of it is read each second and nobody asks twice."""
+        before = -1
+        while showing.is_alive() and self._shown != before:
+            before = self._shown
+            showing.join(_PATIENCE_WITH_READERS)
+            if self._stops > 1:
+                break
+        return not showing.is_alive()
+
     def _follow(self, tally: Tally) -> None:
         while True:
             if not self._stops and self.finished(tally):
@@ -165,6 +186,7 @@ class Launcher:
             if line is None:
                 return
             self._take_line(line, tally)
+            self._shown += 1
 
     def _pass_on_stops(self, child: "subprocess.Popen[bytes]") -> None:
         """Tell the child of each request to stop; the body of a thread."""
@@ -176,11 +198,9 @@ class Launcher:
                 self._asked += 1
                 self._asked_at = time.monotonic()
                 self._tell(child, b"stop\n")
-            if self._asked == 2 and time.monotonic() - self._asked_at > _PATIENCE_AFTER_SECOND:
-                if child.poll() is None:
-                    child.kill()
-                elif time.monotonic() - self._asked_at > _PATIENCE_AFTER_SECOND + _PATIENCE_WITH_READERS:
-                    os._exit(_INTERRUPTED)
+            waited = time.monotonic() - self._asked_at
+            if self._asked == 2 and waited > _PATIENCE_AFTER_SECOND and child.poll() is None:
+                child.kill()
         self._signals.close()
 
     def _count_stops(self, numbers: bytes) -> None:

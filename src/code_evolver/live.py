@@ -26,7 +26,10 @@ class LiveView:
         self._since = time.monotonic()
         self._current = ""
         self._tally = Tally()
-        self._live = Live(self._panel(), console=console, refresh_per_second=_REFRESH, transient=True)
+        # stdout stays as it is: the result must get out there also where this terminal stands still.
+        self._live = Live(
+            self._panel(), console=console, refresh_per_second=_REFRESH, transient=True, redirect_stdout=False
+        )
         self._live.start()
 
     def event(self, event: Mapping[str, Any], tally: Tally) -> None:

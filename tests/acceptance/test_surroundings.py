@@ -1,8 +1,10 @@
 """Trouble all around: readers that stop or leave, disks that fill or may not be written, a hub that knows no reports, little memory."""
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import resource
 import shlex
 import signal
@@ -23,6 +25,7 @@ from tests.acceptance_kit import (
     LAUNCHER,
     LIMIT,
     VERIFY,
+    adds_up,
     connector,
     environment,
     hub,
@@ -30,7 +33,7 @@ from tests.acceptance_kit import (
     run,
     until,
 )
-from tests.dying_kit import balance, free_port, no_orphans, status, task, work_off
+from tests.dying_kit import balance, children, free_port, no_orphans, status, task, work_off
 from tests.queue_helpers import tell
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX pipes, mounts, limits")
@@ -76,26 +79,58 @@ def _end(process):
     process.communicate()
 
 
-def test_a_reader_of_the_launcher_that_stands_still_holds_up_neither_work_nor_the_end(tmp_path):
-    with hub("demo") as server:
-        command = [*LAUNCHER, "--hub-url", server.url, "--workspace", str(tmp_path / "w"), "--log-format", "json"]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(CODE_EVOLVER_LLM="off")
-        )
+@contextlib.contextmanager
+def never_read(form):
+    """The writing end of a small pipe, or of a terminal, whose reader stands still."""
+    read, write = pty.openpty() if form == "terminal" else os.pipe()
+    if form != "terminal":
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        yield write
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+STILL_READERS = {
+    "one request": ([], [signal.SIGTERM], {0}),
+    "the duration": (["--duration", "4s"], [], {0}),
+    "two requests": ([], [signal.SIGINT, signal.SIGTERM], {0, 130}),  # the second may meet a run that has drained
+}
+
+
+@pytest.mark.parametrize(
+    ("end", "form"),
+    [
+        ("one request", "json"),
+        ("one request", "human"),
+        ("one request", "terminal"),
+        ("the duration", "json"),
+        ("two requests", "human"),
+    ],
+)
+def test_a_reader_of_the_launcher_that_stands_still_holds_up_neither_work_nor_the_result(end, form, tmp_path):
+    flags, signals, codes = STILL_READERS[end]
+    many = [task(6 * number, "harbour") for number in range(80)]  # their events are more than the pipe holds
+    with hub("demo") as server, (tmp_path / "result.json").open("wb") as out, never_read(form) as err:
+        command = [*LAUNCHER, "--hub-url", server.url, "--workspace", str(tmp_path / "w"), *flags]
+        command += ["--log-format", "json" if form == "json" else "human"]
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment(CODE_EVOLVER_LLM="off"))
         try:
             server.wait_for_client()
-            many = [task(number, "harbour") for number in range(600)]  # their events are more than its pipe holds
             server.post("send", many, method="TaskHub")
-            until(
-                lambda: status(tmp_path / "w")["pending"] == 0 and status(tmp_path / "w")["received"] == 600,
-                "all to end",
-            )
-            process.send_signal(signal.SIGINT)
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(10)  # nobody has read a line
+            until(lambda: status(tmp_path / "w")["received"] == 80, "all to be received")
+            if signals:
+                until(lambda: status(tmp_path / "w")["pending"] == 0, "all to end")
+            for number in signals:
+                process.send_signal(number)
+            code = process.wait(20)  # nobody has read a line
         finally:
             _end(process)
-    assert code in {0, 130}
+    assert code in codes
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (result["success"], result["tasks_received"]) == (code == 0, 80)
+    assert adds_up(result)
     assert status(tmp_path / "w")["running"] is False
 
 
@@ -282,6 +317,32 @@ def test_a_connector_that_may_have_little_memory_still_works(tmp_path):
         finally:
             door.kill()
     assert code == 0
+
+
+def test_a_worker_of_a_trial_that_the_system_kills_is_tried_again_and_judges_nothing(tmp_path):
+    with hub("demo") as server:
+        door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
+
+        def kill_workers():
+            """As the kernel does when memory runs out: the connector's children have a child a run."""
+            for child in children(door.process.pid, deep=False):
+                for worker in children(child):
+                    with contextlib.suppress(OSError):
+                        os.kill(worker, signal.SIGKILL)
+            return door.named("task_retrying")
+
+        try:
+            door.wait_event("connected")
+            server.post("send", [task(number) for number in range(6)], method="TaskHub")
+            retrying = until(kill_workers, "a run to be hit")
+            door.wait_event("task_completed", 6)
+            door.signal(signal.SIGTERM)
+            code, result = door.end()
+        finally:
+            door.kill()
+    assert retrying[0]["reason"].startswith("The child ")  # was killed, or ended before it was ready
+    assert not door.named("workflow_rejected")
+    assert (code, result["workflows_generated"], result["workflows_reused"], result["tasks_failed"]) == (0, 3, 3, 0)
 
 
 @needs_taskhub

@@ -125,6 +125,8 @@ def _tell(parsed: argparse.Namespace, ended: Any, settings: dict[str, Any]) -> i
         sys.stdout.flush()
     except OSError:  # nobody reads it (`| true`), or the terminal was closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if not ended.seen:  # a thread hangs in a write to stderr: a further one would hang as well, Python's own end too
+        os._exit(exit_code(ended))
     if parsed.log_format == "human" and not (sys.stdout.isatty() and not parsed.json):
         _write_line(summary(result, ended.code, workspace))
     if parsed.demo and ended.code == 0 and parsed.log_format == "human":

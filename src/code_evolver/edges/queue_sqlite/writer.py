@@ -27,6 +27,8 @@ GROUP_ITEMS = 16_384
 """Items of one transaction: about 0.3 s of writing."""
 CHECKPOINT_BYTES = 32 << 20
 _CLOSE_SECONDS = 30.0
+_LEFT_OPEN: list[sqlite3.Connection] = []
+"""Connections after a fatal error, kept to the process's end: SQLite checkpoints at a close, and nothing more may be written."""
 
 
 @dataclass(slots=True)
@@ -184,8 +186,11 @@ class Writer:
                 note(self.db, "clean", "1")
                 self.db.execute("COMMIT")
                 self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        with suppress(sqlite3.Error):
-            self.db.close()
+        if self.fatal is None:
+            with suppress(sqlite3.Error):
+                self.db.close()
+        else:
+            _LEFT_OPEN.append(self.db)
         left = list(unanswered)
         with suppress(Empty):
             while True:
