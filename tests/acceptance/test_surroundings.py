@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 
 from code_evolver.core.compose import compose
-from code_evolver.core.task import Task
-from code_evolver.core.task_reading import read_task
 from code_evolver.core.task_types import SUMMARIZE
 from code_evolver.edges.workspace import Workspace
 from tests.acceptance_kit import (
@@ -34,7 +32,7 @@ from tests.acceptance_kit import (
     until,
 )
 from tests.dying_kit import balance, children, free_port, no_orphans, status, task, work_off
-from tests.queue_helpers import tell
+from tests.queue_helpers import read, tell
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX pipes, mounts, limits")
 
@@ -240,7 +238,7 @@ def working_on_a_full_disk(folder, many):
     with small_disk(folder, "24m") as disk, hub("demo") as server:
         workspace = Workspace.at(disk / "w")
         workspace.prepare()
-        tell(workspace.queue, lambda queue: queue.put([Task(*read_task(one)) for one in many], []))
+        tell(workspace.queue, lambda queue: queue.put([read(one) for one in many], []))
         door = connector({"hub_url": server.url, "workspace": str(workspace.root), "report_method": "TaskFinished"})
         try:
             door.wait_event("task_completed", 100)

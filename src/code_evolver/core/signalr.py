@@ -84,6 +84,12 @@ def read_plain_push(record: bytes, head: bytes) -> tuple[dict[str, Any], bytes] 
     return (found, text) if end == len(words) and type(found) is dict else None
 
 
+def asked_as(record: bytes) -> str | None:
+    """Give the id of the call that wants a result from how servers begin such a record, which may be broken further on."""
+    asking = _ASKING.match(record)
+    return asking[1].decode() if asking else None
+
+
 def head_of_push(target: str) -> bytes:
     """Give how servers begin the record of a push to `target`."""
     return (
@@ -164,8 +170,7 @@ class Oversized(bytes):
         """Make the marker; `head` is how the record began."""
         marker = super().__new__(cls)
         marker.length = length
-        asking = _ASKING.match(head)
-        marker.asked_as = asking[1].decode() if asking else None
+        marker.asked_as = asked_as(head)
         return marker
 
 

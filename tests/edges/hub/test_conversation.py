@@ -42,6 +42,21 @@ def test_a_call_that_wants_a_result_gets_it_after_receive_and_one_that_nobody_he
     asyncio.run(scene())
 
 
+def test_a_broken_call_that_wants_a_result_is_answered_too(client):
+    async def behave(peer: Peer) -> None:
+        await peer.raw(peer.frame(b'{"type":1,"invocationId":"s1","target":"TaskHub","arguments":[{"id":]}\x1e'))
+
+    async def scene() -> None:
+        async with FaultHub(behave).running() as hub, listening(hub.url, client=client) as heard:
+            peer = await hub.peer()
+            await peer.heard(lambda peer: any(record["type"] == 3 for record in peer.records))
+            (answer,) = [record for record in peer.records if record["type"] == 3]
+            assert (answer["invocationId"], answer["result"]["received"]) == ("s1", True)
+            assert heard.received[0].problem.startswith("bad JSON")
+
+    asyncio.run(scene())
+
+
 def test_an_answer_goes_only_to_the_connection_that_asked(client):
     async def behave(peer: Peer) -> None:
         if len(hub.peers) == 1:

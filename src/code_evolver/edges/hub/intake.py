@@ -106,7 +106,7 @@ class Intake:
         try:
             record = signalr.parse(item)
         except BadRecord as error:
-            return Received(number, "", (), None, item, error.message)
+            return Received(number, "", (), signalr.asked_as(item), item, error.message)
         target, arguments, key = record.get("target"), record.get("arguments"), record.get("invocationId")
         if type(key) is not str:
             key = None
