@@ -183,6 +183,7 @@ def running(command: Sequence[str], url: str, folder: Path, **settings: Any) -> 
 
 
 def throughput(there: Hub, count: int, folder: Path, profile: str) -> None:
+    peer_rate(there, 2 * count)  # the hub's code is compiled while it runs: nobody's figure
     peer = peer_rate(there, count)
     command = CONNECTOR if not profile else [sys.executable, __file__, "--profiled", profile]
     with running(command, there.url, folder / "flood", auto_generate_workflows=False) as ours:
