@@ -6,7 +6,7 @@ import json
 from code_evolver.core.errors import DiskFull, StoreError
 from code_evolver.core.journey import Deferred
 from code_evolver.edges.queue_sqlite import SqliteQueue
-from code_evolver.intake import Intake, Keeping
+from code_evolver.intake import HELD_CHARACTERS, Intake, Keeping
 from code_evolver.ports import Lease, Received
 from code_evolver.worker import pause_of
 from tests.queue_helpers import task
@@ -60,6 +60,31 @@ def test_an_output_file_that_cannot_be_written_costs_no_receipt_is_told_once_and
     notices = [fields["message"] for fields in log.of("notice")]
     assert [text.partition(".")[0] for text in notices] == ["tasks", "Another one", "tasks"]
     assert [fields["queue_size"] for fields in log.of("task_queued")] == [8, 8, 8]
+
+
+def test_while_the_output_file_cannot_be_written_memory_holds_so_much_and_what_is_left_out_is_counted():
+    log = Told()
+    long = [{"id": str(number), "content": "x" * 1_000_000} for number in range(40)]
+
+    async def scene():
+        output = Output(*[FULL] * 44)
+        keeping = Keeping(output, log.emit)
+        for raw in long:
+            await keeping.keep([raw])
+        await keeping.keep([{"id": "small"}])
+        await keeping.close()  # as if the run ended here
+        for _ in range(3):
+            await keeping.keep()
+        await keeping.keep([{"id": "later"}])
+        await keeping.close()
+        return output
+
+    kept = [one["id"] for one in asyncio.run(scene()).tasks]
+    count = len(kept) - 2
+    assert kept == [*(str(number) for number in range(count)), "small", "later"]
+    assert 0.9 * HELD_CHARACTERS < count * 1_000_000 < HELD_CHARACTERS
+    told = [fields["message"] for fields in log.of("notice")]
+    assert [text.partition(" ")[0] for text in told] == ["tasks.json", "41", str(40 - count)]
 
 
 def test_a_batch_that_is_being_stored_when_its_receiver_is_cancelled_is_still_told_and_kept(tmp_path):

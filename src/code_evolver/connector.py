@@ -113,7 +113,7 @@ async def connect(
         finally:
             _tell_lost(run)
             if run.keeping:
-                await run.keeping.keep()
+                await run.keeping.close()
             await asyncio.to_thread(parts.shelf.close)
     emit("queue_drained", pending=tally.pending)
     emit("stopped", counts=tally.counts(), reason=run.reason)

@@ -11,6 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
 
+from code_evolver.core import strict_json
 from code_evolver.core.errors import DiskFull, StoreError
 from code_evolver.core.message import Message, read_message, receipt
 from code_evolver.core.task import Refusal, Task
@@ -24,6 +25,8 @@ _EVENTS: Mapping[Put, str] = {
 }
 COMMIT_SECONDS = 5.0
 """How long a batch that is being stored may hold up the end of a run."""
+HELD_CHARACTERS = 16_000_000
+"""So much text of tasks waits in memory for an output file that cannot be written."""
 Keep = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
 
 
@@ -38,13 +41,19 @@ class Output(Protocol):
 
 
 class Keeping:
-    """Writes the output file beside the event loop. What cannot be written is told once, and tried again."""
+    """Writes the output file beside the event loop. What cannot be written is told once, and tried again.
+
+    What waits meanwhile is held in memory, up to HELD_CHARACTERS; beyond that tasks are left out of the file, and counted:
+    they are in the queue all the same.
+    """
 
     def __init__(self, output: Output, emit: Emit) -> None:
         self._output = output
         self._emit = emit
         self._lock = threading.Lock()
         self._waiting: list[Mapping[str, Any]] = []
+        self._held = 0
+        self._missing = 0
         self._said = ""
 
     async def keep(self, raw: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -57,14 +66,37 @@ class Keeping:
             self._said = error.message
         else:
             self._said = ""
+            self._tell_missing(self._missing)
+            self._missing = 0
+
+    async def close(self) -> None:
+        """Write what still waits; tell how many tasks the file lacks where that cannot be done. Raises nothing."""
+        await self.keep()
+        self._tell_missing(self._missing + len(self._waiting))
+
+    def _tell_missing(self, count: int) -> None:
+        if count:
+            self._emit("notice", message=f"{count} tasks are missing in the output file, which could not be written.")
 
     def _write(self, raw: Sequence[Mapping[str, Any]]) -> None:
         with self._lock:
-            self._waiting += raw
-            if self._waiting:
-                self._output.spool(self._waiting)
-                self._waiting = []
+            if raw or self._waiting:
+                try:
+                    self._output.spool([*self._waiting, *raw])
+                except (StoreError, DiskFull):
+                    self._hold(raw)
+                    raise
+                self._waiting, self._held = [], 0
             self._output.flush()
+
+    def _hold(self, raw: Sequence[Mapping[str, Any]]) -> None:
+        for task in raw:
+            size = len(strict_json.dumps_foreign(dict(task)))
+            if self._held + size > HELD_CHARACTERS:
+                self._missing += 1
+            else:
+                self._waiting.append(task)
+                self._held += size
 
 
 class Intake:

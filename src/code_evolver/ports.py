@@ -146,7 +146,10 @@ class Queue(Protocol):
         """Accept tasks and refusals in one transaction (group-committed with other callers'); one Put a task, in order."""
 
     async def lease(self, limit: int) -> Sequence[Lease]:
-        """Lease up to `limit` due tasks, in order of priority, due date, arrival."""
+        """Lease up to `limit` due tasks, in order of priority, due date, arrival.
+
+        Due times and expiries further ahead than the longest wait and lease are clamped first: the clock was set back.
+        """
 
     async def begin(self, lease: Lease) -> bool:
         """Count a start, right before work on it begins. False: the lease was lost."""

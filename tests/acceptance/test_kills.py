@@ -248,3 +248,17 @@ def test_a_task_that_was_interrupted_often_by_kills_before_its_start_is_not_pois
         die_at("recovering: queue", workspace)
     work_off(workspace)
     assert balance(workspace, {"k-0"})["failed"] == 0
+
+
+def test_a_token_command_dies_with_the_connector(tmp_path):
+    told = tmp_path / "pid"
+    command = ["sh", "-c", f"echo $$ > {told}.new; mv {told}.new {told}; exec sleep 60"]
+    settings = {"hub_url": "http://127.0.0.1:9/hub", "workspace": str(tmp_path), "access_token_command": command}
+    with no_orphans():
+        door = connector(settings)
+        try:
+            until(told.is_file, "the command to start")
+        finally:
+            door.kill()
+        pid = int(told.read_text(encoding="utf-8"))
+        until(lambda: not alive(pid), "the command to end", 5)

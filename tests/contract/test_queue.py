@@ -234,6 +234,24 @@ def test_recover_resets_leases_and_brings_far_due_times_near(bench: Bench):
     bench.run(second, longest_wait=100)
 
 
+def test_a_clock_that_is_set_back_under_an_open_queue_delays_a_task_by_the_longest_wait_at_most(bench: Bench):
+    async def story(queue: Queue) -> None:
+        await queue.put([task("1"), task("2")], [])
+        await queue.postpone(await only(queue), 60, "wait", failure=False)
+        held = await only(queue)
+        bench.clock.now -= 30 * 86400
+        assert await queue.next_due() == bench.clock.now + 100
+        assert list(await queue.lease(5)) == []
+        assert await queue.next_due() == bench.clock.now + 100
+        bench.clock.now += 100
+        assert [lease.task.id for lease in await queue.lease(5)] == ["1"]
+        bench.clock.now += 900
+        assert [lease.task.id for lease in await queue.lease(5)] == ["2"]
+        assert list(await queue.finish([End(held, "generated")])) == [False]
+
+    bench.run(story, longest_wait=100, lease_seconds=1000)
+
+
 def test_a_task_is_given_up_as_crashed_only_at_its_tenth_start_that_never_came_back(bench: Bench):
     async def start_and_die(queue: Queue) -> None:
         await queue.recover()

@@ -29,7 +29,8 @@ from tests.queue_helpers import Clock, fill, nothing, refusal, task, tell
     [
         (sql.READY, "tasks_ready"), (sql.FIRST_READY, "tasks_ready"), (sql.FIRST_DELAYED, "tasks_delayed"),
         (sql.FIRST_EXPIRY, "tasks_leased"), (sql.EXPIRED, "tasks_leased"), (sql.COME_DUE, "tasks_delayed"),
-        (sql.KNOWN_IDS[4], "seen_id"), (sql.ENDED_SINCE, "tasks_ended"), (sql.CLAMP, "tasks_delayed"),
+        (sql.KNOWN_IDS[4], "seen_id"), (sql.ENDED_SINCE, "tasks_ended"), (sql.CLAMP_DUE, "tasks_delayed"),
+        (sql.CLAMP_EXPIRY, "tasks_leased"),
     ],
 )  # fmt: skip
 def test_what_runs_often_walks_an_index_and_sorts_nothing(tmp_path: Path, query: str, index: str):

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -70,3 +71,24 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path):
         if state == "Z":
             return
     pytest.fail("the child lives on")
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+@pytest.mark.parametrize("then", ["sleep 60", "echo token"])
+def test_what_a_command_left_behind_with_its_output_open_holds_up_nothing_and_leaves_nothing_open(then, tmp_path):
+    async def scene():
+        before = open_files()
+        started = time.monotonic()
+        with pytest.raises(TokenUnavailable, match=r"within 0\.5 s"):
+            await token.fetch(HubSettings("http://h", access_token_command=command, token_timeout_seconds=0.5))
+        assert time.monotonic() - started < 5
+        await asyncio.sleep(0)  # a transport closes its file in the next turn
+        assert open_files() == before
+
+    command = ("sh", "-c", f"setsid sleep 30 & echo $! > {tmp_path / 'pid'}; {then}")
+    asyncio.run(scene())
+    os.kill(int((tmp_path / "pid").read_text(encoding="utf-8")), signal.SIGKILL)

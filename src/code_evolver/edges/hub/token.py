@@ -1,9 +1,12 @@
 """The access token for the hub, asked for anew at every attempt: given, from a file, or printed by a command."""
 
 import asyncio
+import errno
 import os
 import shlex
+import shutil
 import signal
+import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +17,15 @@ from code_evolver.core.strict_json import show
 
 LIMIT = 64 * 1024
 """Bytes of a token, at most."""
+_DYING_WITH_US = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and what it becomes would inherit that
+    signal.signal(number, signal.SIG_DFL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""What becomes the command. Not a preexec_fn: that is not safe where there are threads."""
 _CHECK = "Run the command of access_token_command by hand: it must print the token, and nothing else, in time."
 
 
@@ -66,6 +78,7 @@ async def _from_command(command: str | Sequence[str], seconds: float) -> str:
         raise TokenUnavailable(f"The token command gave no token within {seconds:g} s.", _CHECK) from error
     finally:
         _kill(process)
+        _close_output(process)
         await process.wait()
     if code:
         raise TokenUnavailable(f"The token command ended with exit code {code}.", _CHECK)
@@ -81,11 +94,20 @@ async def _start(command: str | Sequence[str]) -> Process:
         if not words:
             raise TokenUnavailable("The setting access_token_command is empty.", _CHECK)
         return await asyncio.create_subprocess_exec(
-            *words, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+            *_dying_with_us(words), stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True
         )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise TokenUnavailable(f"The token command cannot be started: {reason}.", _CHECK) from error
+
+
+def _dying_with_us(words: Sequence[str]) -> Sequence[str]:
+    """Have the command killed when we are, whatever kills us. Linux only; what it starts in its turn is not."""
+    if sys.platform != "linux":
+        return words
+    if shutil.which(words[0]) is None:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return [sys.executable, "-I", "-S", "-c", _DYING_WITH_US, str(os.getpid()), *words]
 
 
 async def _read_all(process: Process) -> bytes:
@@ -96,6 +118,14 @@ async def _read_all(process: Process) -> bytes:
             if len(output) > LIMIT:
                 raise TokenUnavailable(f"The token command printed more than {LIMIT} bytes.", _CHECK)
     return bytes(output)
+
+
+def _close_output(process: Process) -> None:
+    """Close our end: where a process that left the session keeps the other end open, wait() would wait for it too."""
+    transport = getattr(process, "_transport", None)  # there is no public way to it
+    pipe = transport.get_pipe_transport(1) if transport is not None else None
+    if pipe is not None:
+        pipe.close()
 
 
 def _kill(process: Process) -> None:

@@ -18,6 +18,7 @@ CRASHED = "Its worker died {count} times while it worked on this task, so it is 
 def lease(db: sqlite3.Connection, options: Options, limits: Sequence[int]) -> list[tuple[list[Lease], list[End]]]:
     """Lease up to each limit of the tasks that are due, in the order in force; with the first, what was given up."""
     now = options.clock()
+    _bring_near(db, options, now)
     db.execute(sql.COME_DUE, (lifecycle.move(Event.COME_DUE)[1], now))
     lost = reclaim(db, options, now, now)
     return [(_lease(db, options, limit, now), [] if place else lost) for place, limit in enumerate(limits)]
@@ -77,23 +78,27 @@ def reclaim(db: sqlite3.Connection, options: Options, expired_at: float, now: fl
 
 
 def recover(db: sqlite3.Connection, options: Options) -> tuple[int, list[End]]:
-    """Reset former leases, clamp due times, set the number pending right; give it, and what was given up.
-
-    Clamped because the clock may have been set back since a task was postponed.
-    """
+    """Reset former leases, clamp due times, set the number pending right; give it, and what was given up."""
     now = options.clock()
     lost = reclaim(db, options, math.inf, now)
-    latest = now + options.longest_wait
-    db.execute(sql.CLAMP, (latest, latest))
+    _bring_near(db, options, now)
     pending = sum(db.execute(sql.COUNT_STATES).fetchone())
     if counters(db)["pending"] != pending:
         db.execute(sql.SET_COUNTER, (pending, "pending"))
     return int(pending), lost
 
 
-def next_due(db: sqlite3.Connection, now: float) -> float | None:
+def _bring_near(db: sqlite3.Connection, options: Options, now: float) -> None:
+    """Clamp due times and expiries that lie further ahead than any wait: the clock was set back since."""
+    for clamp, longest in ((sql.CLAMP_DUE, options.longest_wait), (sql.CLAMP_EXPIRY, options.lease_seconds)):
+        db.execute(clamp, (now + longest, now + longest))
+
+
+def next_due(db: sqlite3.Connection, options: Options) -> float | None:
     """Say when something can be leased: now, when a postponed task comes due, or when a lease runs out."""
+    now = options.clock()
     if db.execute(sql.FIRST_READY).fetchone():
         return now
-    times = [db.execute(query).fetchone()[0] for query in (sql.FIRST_DELAYED, sql.FIRST_EXPIRY)]
-    return min((time for time in times if time is not None), default=None)
+    firsts = ((sql.FIRST_DELAYED, options.longest_wait), (sql.FIRST_EXPIRY, options.lease_seconds))
+    times = [(db.execute(query).fetchone()[0], now + longest) for query, longest in firsts]
+    return min((min(time, latest) for time, latest in times if time is not None), default=None)

@@ -27,7 +27,7 @@ class Options:
     reports: bool = False
     lease_seconds: float = 3600.0
     longest_wait: float = 900.0
-    """The longest backoff, seconds: at recovery no due time may lie further ahead."""
+    """The longest backoff, seconds: no due time may lie further ahead, for the clock may be set back at any time."""
     reserve_bytes: int = 1 << 20
     cache_kib: int = 16 * 1024
     forget_after: float = 90 * 86400.0

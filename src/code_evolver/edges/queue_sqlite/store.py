@@ -122,7 +122,7 @@ class SqliteQueue:
 
     async def next_due(self) -> float | None:
         """When something can be leased next (now, if something is ready); None when nothing is pending."""
-        due: float | None = await self._ask(lambda db: moves.next_due(db, self._options.clock()))
+        due: float | None = await self._ask(lambda db: moves.next_due(db, self._options))
         return due
 
     async def reports(self, limit: int) -> Sequence[Report]:
