@@ -18,10 +18,10 @@ from code_evolver.ports import Emit, Received
 
 Receive = Callable[[Sequence[Received]], Awaitable[Sequence[Mapping[str, Any] | None]]]
 
-BATCH = 2_000
+BATCH = 4_000
 """Records that are stored, and told, at once."""
-STORED_AT_ONCE = 4
-"""Batches on their way into the queue: it has the next ones at hand when the former is committed."""
+STORED_AT_ONCE = 2
+"""Batches on their way into the queue: it has the next one at hand when the former is committed."""
 STRETCH = 250
 """Records that are read at a stretch; then everybody else on the event loop has a turn."""
 NAMES = 1_000

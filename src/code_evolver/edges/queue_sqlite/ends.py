@@ -101,7 +101,7 @@ def _revive(db: sqlite3.Connection, options: Options, key: int, now: float) -> b
         sql.REVIVE,
         (seq, task.id, task.type, state, task.priority, task.due, *options.ranks(task.priority, task.due), now),
     )
-    db.execute(sql.ADD_BODY, (seq, body))
+    db.execute(sql.PUT_BODY_BACK, (seq, body))
     db.execute(sql.DROP_DEAD, (key,))
     db.executemany(sql.COUNT, [(1, "resumed"), (1, "pending"), (-1, "failed")])
     return True

@@ -3,65 +3,51 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-from operator import itemgetter
 
 from code_evolver.core import lifecycle
 from code_evolver.core.lifecycle import Put
 from code_evolver.core.task import Refusal, Task, read_again
 from code_evolver.edges.queue_sqlite import sql
-from code_evolver.edges.queue_sqlite.codec import digest_key, id_key, refusal_key
+from code_evolver.edges.queue_sqlite.batch import Batch, Insert, Rows
+from code_evolver.edges.queue_sqlite.codec import digest_key, refusal_key
 from code_evolver.edges.queue_sqlite.options import Options, count, counters
 
 Contents = dict[bytes, float]
 """Digest → when it was accepted, of one id."""
-_READY, _RECORDED = int(lifecycle.entry(closed=False)), int(lifecycle.entry(closed=True))
 
 
-@dataclass(slots=True)
-class _Rows:
-    """What is to be inserted, and the number of the last task that has come."""
-
-    seq: int = 0
-    seen: list[tuple[int, bytes, bytes, float]] = field(default_factory=list)
-    tasks: list[tuple[object, ...]] = field(default_factory=list)
-    bodies: list[tuple[int, bytes]] = field(default_factory=list)
-
-
-def put(db: sqlite3.Connection, options: Options, items: Sequence[Task | Refusal]) -> list[Put | None]:
-    """Accept tasks and refusals; one Put a task, None a refusal, in order."""
-    tasks = [item for item in items if isinstance(item, Task)]
-    counted: Counter[str] = Counter()
-    verdicts: list[Put] = []
-    if tasks:
-        rows = _Rows(counters(db)["seq"])
-        verdicts = _admit(db, options, tasks, rows)
-        _store(db, rows)
-        accepted, known = len(rows.bodies), len(rows.seen)
-        counted.update(
-            seq=known, received=accepted, pending=accepted, recorded=known - accepted, duplicates=len(tasks) - known
-        )
-    _refuse(db, [item for item in items if isinstance(item, Refusal)], options.clock(), counted)
-    count(db, counted)
-    if len(verdicts) == len(items):
-        return [*verdicts]
-    left = iter(verdicts)
-    return [next(left) if isinstance(item, Task) else None for item in items]
-
-
-def _admit(db: sqlite3.Connection, options: Options, tasks: Sequence[Task], rows: _Rows) -> list[Put]:
-    keys = [id_key(task.id) for task in tasks]
-    known = _known(db, sorted(keys))
-    first: dict[bytes, Task] = {}  # the first content of an id that came in this batch: read when a second one comes
+def put(db: sqlite3.Connection, options: Options, batches: Sequence[Batch]) -> list[list[Put]]:
+    """Accept what callers put; for each the verdicts on its tasks, in order."""
     now = options.clock()
+    last = counters(db)["seq"]
+    counted: Counter[str] = Counter()
+    verdicts: list[list[Put]] = []
+    for batch in batches:
+        known = _known(db, batch.keys)
+        if batch.fresh is not None and not known:
+            verdicts.append(["queued"] * len(batch.tasks))
+            inserts = batch.fresh
+        else:
+            rows = Rows(options)
+            verdicts.append(_admit(batch, known, rows, now))
+            inserts = list(rows.inserts())
+        _insert(db, inserts, last + counted["seq"], now)
+        _count(counted, verdicts[-1])
+        _refuse(db, batch.refusals, now, counted)
+    count(db, counted)
+    return verdicts
+
+
+def _admit(batch: Batch, known: dict[bytes, Contents], rows: Rows, now: float) -> list[Put]:
+    """Decide on each task in turn: ids may be known, or come twice."""
+    first: dict[bytes, Task] = {}  # the first content of an id that came in this batch: read when a second one comes
     verdicts: list[Put] = []
-    for task, key in zip(tasks, keys, strict=True):
-        closed = task.closed and options.skip_closed
+    for task, key in zip(batch.tasks, batch.keys, strict=True):
+        closed = task.closed and rows.options.skip_closed
         if key not in known and key not in first and task.id_given and not closed:
             first[key] = task
             verdict: Put = "queued"
-            _add(rows, options, task, key, sql.UNREAD, now)
+            rows.add(task, key, sql.UNREAD)
         else:
             contents = known.setdefault(key, {})
             if key in first:
@@ -71,25 +57,21 @@ def _admit(db: sqlite3.Connection, options: Options, tasks: Sequence[Task], rows
             if verdict != "duplicate":
                 mark = lifecycle.as_recorded(digest) if closed else digest
                 contents[mark] = now
-                _add(rows, options, task, key, mark, now)
+                rows.add(task, key, mark)
         verdicts.append(verdict)
     return verdicts
 
 
-def _add(rows: _Rows, options: Options, task: Task, key: bytes, mark: bytes, now: float) -> None:
-    rows.seq = seq = rows.seq + 1
-    rows.seen.append((seq, key, mark, now))
-    identifier, _, kind, priority, due, closed, _, written = task
-    if closed and options.skip_closed:
-        state, ended = _RECORDED, now
-    else:
-        state, ended = _READY, None
-        rows.bodies.append((seq, written))
-    rows.tasks.append((seq, identifier, kind, state, priority, due, *options.ranks(priority, due), now, ended))
+def _count(counted: Counter[str], verdicts: Sequence[Put]) -> None:
+    duplicates, recorded = verdicts.count("duplicate"), verdicts.count("recorded")
+    come = len(verdicts) - duplicates
+    accepted = come - recorded
+    counted.update(seq=come, received=accepted, pending=accepted, recorded=recorded, duplicates=duplicates)
 
 
 def _known(db: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Contents]:
     known: dict[bytes, Contents] = {}
+    keys = sorted(keys)  # in the order of their index
     largest = sql.LOOKUPS[-1]
     for start in range(0, len(keys), largest):
         some = keys[start : start + largest]
@@ -112,25 +94,10 @@ def _read_content(db: sqlite3.Connection, seq: int) -> bytes:
     return digest
 
 
-def _store(db: sqlite3.Connection, rows: _Rows) -> None:
-    if rows.seen:
-        # In the order of the index: its pages are then gone through once, and that is a quarter of the work less.
-        _insert(db, sql.REMEMBER, sorted(rows.seen, key=itemgetter(1)))
-        _insert(db, sql.ADD_TASK, rows.tasks)
-        _insert(db, sql.ADD_BODY, rows.bodies)
-
-
-def _insert(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """Insert many rows with few statements.
-
-    executemany gives up the interpreter lock at each row, and gets it back milliseconds later where other threads work.
-    """
-    done = 0
-    for size in sql.ROWS_AT_ONCE:
-        many = sql.of_rows(statement, size)
-        while len(rows) - done >= size:
-            db.execute(many, list(chain.from_iterable(rows[done : done + size])))
-            done += size
+def _insert(db: sqlite3.Connection, inserts: Iterable[Insert], last: int, now: float) -> None:
+    for statement, values in inserts:
+        values[:2] = last, now
+        db.execute(statement, values)
 
 
 def _refuse(db: sqlite3.Connection, refusals: Iterable[Refusal], now: float, counted: Counter[str]) -> None:

@@ -18,6 +18,10 @@ _DEAD = (
     " WHERE key {side} ? ORDER BY key {order}"
 )
 _KEEP_DEAD = "INSERT OR IGNORE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_KEEP_TASK = (
+    "INSERT INTO tasks (seq, id, type, state, priority, due, by_priority, by_due, at, ended)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _LAST = (1 << 63) - 1
 
 
@@ -41,8 +45,8 @@ def _copy(db: sqlite3.Connection, old: sqlite3.Connection) -> int:
         db.execute("INSERT OR IGNORE INTO seen (seq, id, digest, at) VALUES (?, ?, ?, ?)", row)
         last = max(last, row[0])
     for row in _both_ways(old, _TASKS):
-        db.execute(sql.ADD_TASK, row[:-1])
-        db.execute(sql.ADD_BODY, (row[0], row[-1]))
+        db.execute(_KEEP_TASK, row[:-1])
+        db.execute(sql.PUT_BODY_BACK, (row[0], row[-1]))
         last = max(last, row[0])
     for row in _both_ways(old, _DEAD):
         db.execute(_KEEP_DEAD, row)

@@ -4,6 +4,7 @@ A partial index serves a query only where its condition stands there word for wo
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 LOOKUPS = (4, 32, 500)
 """Ids that one look-up takes: few sizes, so that each statement is compiled once."""
@@ -11,15 +12,9 @@ KNOWN_IDS = {
     size: f"SELECT seq, id, digest, at FROM seen WHERE id IN ({','.join('?' * size)})"  # noqa: S608 - question marks only
     for size in LOOKUPS
 }
-REMEMBER = "INSERT INTO seen (seq, id, digest, at) VALUES (?, ?, ?, ?)"
 UNREAD = b""
 """Stands for the digest of a content until somebody needs it: a waiting task's body says it."""
 READ_CONTENT = "UPDATE seen SET digest = ? WHERE seq = ? AND digest = x''"
-ADD_TASK = (
-    "INSERT INTO tasks (seq, id, type, state, priority, due, by_priority, by_due, at, ended)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-ADD_BODY = "INSERT INTO bodies (seq, body) VALUES (?, ?)"
 REFUSE = (
     "INSERT INTO dead (kind, id, code, reason, at, count, fingerprint, raw) VALUES ('refused', ?, 'not_a_task', ?, ?, 1, ?, ?)"
     " ON CONFLICT (fingerprint) DO UPDATE SET count = count + 1, at = excluded.at"
@@ -28,11 +23,29 @@ ROWS_AT_ONCE = (512, 64, 8, 1)
 """Rows that one INSERT takes: few sizes, so that each statement is compiled once. SQLite allows 32,766 values."""
 
 
+class Into(NamedTuple):
+    """An INSERT of many rows: ?1 is the number before the first one's, ?2 the time, {0} and so on a row's own values."""
+
+    table: str
+    row: str
+    width: int
+
+
+REMEMBER = Into("seen (seq, id, digest, at)", "(?1 + {0}, {1}, {2}, ?2)", 3)
+ADD_TASK = Into(
+    "tasks (seq, id, type, state, priority, due, by_priority, by_due, at, ended)",
+    "(?1 + {0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}, ?2, CASE {3} WHEN 6 THEN ?2 END)", 8,
+)  # fmt: skip
+ADD_BODY = Into("bodies (seq, body)", "(?1 + {0}, {1})", 2)
+PUT_BODY_BACK = "INSERT INTO bodies (seq, body) VALUES (?, ?)"
+
+
 @lru_cache(maxsize=32)
-def of_rows(insert: str, rows: int) -> str:
-    """Give the INSERT of one row, whose VALUES stand at its end, for so many rows."""
-    head, values, row = insert.rpartition("VALUES ")
-    return f"{head}{values}{','.join([row] * rows)}"
+def of_rows(into: Into, rows: int) -> str:
+    """Give the statement for so many rows."""
+    values = (into.row.format(*(f"?{first + place}" for place in range(into.width)))
+              for first in range(3, 3 + rows * into.width, into.width))  # fmt: skip
+    return f"INSERT INTO {into.table} VALUES {','.join(values)}"  # noqa: S608 - names and numbers of ours only
 
 
 COUNT = "UPDATE counters SET value = value + ? WHERE name = ?"

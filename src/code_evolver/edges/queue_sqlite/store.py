@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from code_evolver.core.task import Refusal, Task
 from code_evolver.edges.queue_sqlite import ends, intake, moves, reading
+from code_evolver.edges.queue_sqlite.batch import batch_of
 from code_evolver.edges.queue_sqlite.opening import open_file
 from code_evolver.edges.queue_sqlite.options import Options
 from code_evolver.edges.queue_sqlite.reserve import Reserve
@@ -72,8 +73,9 @@ class SqliteQueue:
         """Accept tasks and refusals in one transaction; one Put a task, in order."""
         if not tasks and not refusals:
             return ()
-        found = await self._writer.do(self._put, [*tasks, *refusals], intake=True)
-        return found[: len(tasks)]
+        batch = batch_of(self._options, tasks, refusals)
+        (found,) = await self._writer.do(self._put, [batch], size=len(tasks) + len(refusals), intake=True)
+        return cast("Sequence[Put]", found)
 
     async def lease(self, limit: int) -> Sequence[Lease]:
         """Lease up to `limit` due tasks, in order of priority, due date, arrival."""

@@ -39,6 +39,8 @@ class Job:
     items: Sequence[Any]
     future: "asyncio.Future[Sequence[Any]]"
     loop: asyncio.AbstractEventLoop
+    size: int
+    """How much it counts in a group: tasks and refusals."""
     intake: bool = False
     """Takes new tasks in: must not eat the room that was kept for ends."""
     result: Sequence[Any] = ()
@@ -64,10 +66,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, step: Step, items: Sequence[Any], *, intake: bool = False) -> Sequence[Any]:
-        """Have `items` done in a transaction; give one result each once it is synced."""
+    async def do(self, step: Step, items: Sequence[Any], *, size: int = 1, intake: bool = False) -> Sequence[Any]:
+        """Have `items` done in a transaction; give one result each once it is synced. `size`: how much that is."""
         loop = asyncio.get_running_loop()
-        job = Job(step, items, loop.create_future(), loop, intake)
+        job = Job(step, items, loop.create_future(), loop, max(size, len(items)), intake)
         with self._lock:  # nothing may be put behind the end mark: nobody would ever answer it
             if self._closing or self.fatal is not None:
                 raise self.fatal or StoreError("The queue is closed.", "Open it again.")
@@ -99,7 +101,7 @@ class Writer:
         first = self._jobs.get()
         if first is None:
             return []
-        batch, size = [first], len(first.items)
+        batch, size = [first], first.size
         while size < GROUP_ITEMS:
             try:
                 job = self._jobs.get_nowait()
@@ -109,7 +111,7 @@ class Writer:
                 self._jobs.put(None)
                 break
             batch.append(job)
-            size += len(job.items)
+            size += job.size
         return batch
 
     def _work(self, batch: list[Job]) -> None:
