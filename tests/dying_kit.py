@@ -225,3 +225,8 @@ def silent_model() -> Iterator[tuple[Silent, dict[str, str]]]:
 def odd_task(key: str) -> dict[str, Any]:
     """A task that only a model can do."""
     return {"id": key, "taskName": "Classify the letter", "llmTaskType": "classify", "content": "Dear all."}
+
+
+def told(server):
+    """The tasks whose outcome the hub was told."""
+    return {call["arguments"][0]["taskId"] for call in server.get("received") if call["method"] == "TaskFinished"}
