@@ -30,6 +30,8 @@ class Listening:
         self.faults: list[Exception] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.under_way = 0
+        """Batches handed to `receive` that it has not answered."""
         self.asked = asyncio.Event()
         """Something has been handed to `receive`."""
         self.hub = HubListener(
@@ -42,7 +44,9 @@ class Listening:
 
     async def _receive(self, batch: Sequence[Received]) -> Sequence[dict[str, Any] | None]:
         self.asked.set()
+        self.under_way += 1
         await self.gate.wait()
+        self.under_way -= 1
         if self.faults:
             raise self.faults.pop(0)
         self.received += batch
@@ -130,6 +134,11 @@ class RealHub:
         self.process.wait(20)
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+    def connections(self) -> list[Any]:
+        """Who is connected, as the hub sees it: a moment later than the client does."""
+        with urllib.request.urlopen(self.url + "/control/connections", timeout=60) as answer:
+            return list(json.loads(answer.read()))
 
     def post(self, path: str, body: Any = None) -> Any:
         data = b"" if body is None else json.dumps(body).encode()

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import subprocess
 import termios
 import threading
@@ -49,19 +50,22 @@ class Terminal:
         )  # fmt: skip
         os.close(slave)
         self.shown = b""
+        self._enough, self._stop_reading = os.pipe()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):
-            while data := os.read(self.master, 65536):
-                self.shown += data
+            while self._enough not in select.select([self.master, self._enough], [], [])[0]:
+                self.shown += os.read(self.master, 65536)
 
     def press(self, key: bytes) -> None:
         os.write(self.master, key)
 
     def hang_up(self) -> None:
         """Close the terminal as closing its window does: the system then sends SIGHUP."""
+        os.write(self._stop_reading, b"x")  # a terminal that somebody still reads from stays open
+        self._thread.join(LIMIT)
         os.close(self.master)
         self.master = -1
 
@@ -76,8 +80,9 @@ class Terminal:
         if self.process.stdout:
             self.process.stdout.close()
         if self.master >= 0:
-            os.close(self.master)
-        self._thread.join(5.0)
+            self.hang_up()
+        os.close(self._enough)
+        os.close(self._stop_reading)
 
 
 @contextlib.contextmanager

@@ -109,8 +109,11 @@ def test_an_answer_never_reaches_a_restarted_hub_that_asks_under_the_same_id(cli
                 await heard.until(lambda heard: bool(heard.named("disconnected")), 60)
                 await asyncio.to_thread(hub.start, hub.port)
                 await heard.until(lambda heard: heard.hub.connected, 60)
+                await seen(lambda: len(hub.connections()) == 1)
                 asking = asyncio.create_task(post(hub, "/control/ask?method=TaskHub&timeout=60", {"id": "after"}))
-                await seen(lambda: heard.hub._inbox._records == 1)  # both are here, and neither is answered
+                await seen(
+                    lambda: heard.under_way + heard.hub._inbox._records == 2
+                )  # both are here, and neither is answered
                 heard.gate.set()
                 answer = await asking
                 assert [(one.arguments[0]["id"], one.invocation_id) for one in heard.received] == [
