@@ -7,10 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -25,6 +25,7 @@ VERIFY = [sys.executable, str(ROOT / "tools" / "executable" / "verify_workflow.p
 DOCUMENT = [sys.executable, str(ROOT / "tools" / "executable" / "document_workflow.py")]
 CLI = [sys.executable, "-m", "code_evolver.cli"]
 LIMIT = 60.0
+T = TypeVar("T")
 
 needs_taskhub = pytest.mark.skipif(not TASKHUB.is_file(), reason=f"the real hub is not at {TASKHUB}")
 needs_ascii_path = pytest.mark.skipif(
@@ -106,6 +107,29 @@ def until(look: Any, what: str, seconds: float = LIMIT) -> Any:
     raise AssertionError(f"waited {seconds:.0f} s for {what}")
 
 
+_BEGINNING = threading.Lock()
+
+
+def begun(start: Callable[[Callable[[], T]], Any], work: Callable[[], T]) -> Any:
+    """Have `start` begin a thread that does the work, one at a time: CPython 3.11 may fail to trace two that begin at once."""
+    there = threading.Event()
+
+    def body() -> T:
+        there.set()
+        return work()
+
+    with _BEGINNING:
+        made = start(body)
+        assert there.wait(LIMIT)
+    return made
+
+
+def thread_of(body: Callable[[], Any]) -> threading.Thread:
+    made = threading.Thread(target=body, daemon=True)
+    made.start()
+    return made
+
+
 class Door:
     """A door of the program as a process; its events are read as they come."""
 
@@ -131,12 +155,7 @@ class Door:
         self._read = 0
         self._events: list[dict[str, Any]] = []
         self._out: list[bytes] = []
-        self._threads = [
-            threading.Thread(target=self._read_err, daemon=True),
-            threading.Thread(target=self._read_out, daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = [begun(thread_of, self._read_err), begun(thread_of, self._read_out)]
         if stdin is not None:
             self.give(stdin)
 

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 
 from code_evolver.core.signalr import completion, encode, invocation
 from code_evolver.demo.faults import odd_records
-from tests.acceptance_kit import connector, hub, needs_taskhub
+from tests.acceptance_kit import begun, connector, hub, needs_taskhub
 from tests.dying_kit import no_orphans
 from tests.fault_walk import CLIENTS, Walk, walk, work
 
@@ -247,7 +248,9 @@ WALKS: list[Callable[[Path], None]] = [
 
 def test_every_fault_ends_in_a_connection_that_delivers_or_in_a_clear_end(tmp_path):
     with no_orphans(), ThreadPoolExecutor(len(WALKS)) as pool:
-        going: dict[str, Future[None]] = {each.__name__: pool.submit(each, tmp_path / each.__name__) for each in WALKS}
+        going: dict[str, Future[None]] = {
+            each.__name__: begun(pool.submit, partial(each, tmp_path / each.__name__)) for each in WALKS
+        }
     errors = []
     for name, future in going.items():
         if isinstance(error := future.exception(), Exception):
