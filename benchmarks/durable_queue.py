@@ -18,10 +18,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-from code_evolver.core.task import Task
+from code_evolver.core.task import Task, read_task
 from code_evolver.edges.queue_sqlite import SqliteQueue
 from code_evolver.ports import End
 
@@ -35,13 +34,12 @@ def make(number: int) -> Task:
     """Make a task of about 300 bytes with a random id: the worst case for an index."""
     identifier = str(uuid.uuid4())
     content = f"{number} " + "words of a text " * 8
-    raw = {"id": identifier, "taskName": f"LLM Summarization {number}", "taskType": "Summarize", "priority": "High",
-           "content": content, "status": "Pending"}  # fmt: skip
-    return Task(
-        id=identifier, id_given=True, name=raw["taskName"], type="summarize", fields={"content": content},
-        languages=(("en", "fr"),), priority=number % 3, due=None, closed=False,
-        digest=sha256(identifier.encode()).hexdigest(), raw=raw,
-    )  # fmt: skip
+    made = read_task({
+        "id": identifier, "taskName": f"LLM Summarization {number}", "taskType": "Summarize", "content": content,
+        "priority": ("High", "Medium", "Low")[number % 3], "status": "Pending", "translationLanguages": ["en-fr"],
+    })  # fmt: skip
+    assert isinstance(made, Task)
+    return made
 
 
 def batches(number: int) -> Iterator[list[Task]]:
