@@ -18,7 +18,7 @@ from tests.stopping_kit import AT_ONCE, timed
 
 pytest.importorskip("pysignalr")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc")
-FLOODED = 2.0
+FLOODED = 1.5
 """Seconds to the end of a flooded run: the hub that floods keeps the processors busy, and a batch that was read is stored."""
 CLIENTS = pytest.mark.parametrize("client", ["signalrcore", "pysignalr"])
 
