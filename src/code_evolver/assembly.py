@@ -116,6 +116,7 @@ async def _construct(
     settings = resolved.settings
     manifests = manifests_of(workspace)
     trials = ChildTrials(tagged=tags_of(manifests))
+    stack.callback(trials.close)
     index = NodeIndex(workspace.index, workspace.registry)
     stack.callback(index.close)
     nodes = node_store(workspace)

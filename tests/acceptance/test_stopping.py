@@ -75,7 +75,7 @@ def test_two_control_c_end_a_run_whose_trial_never_ends(tmp_path):
             with timed(AT_ONCE):
                 terminal.press(CTRL_C)
                 code, result = terminal.end()
-            assert not [pid for pid in trial if alive(pid)]
+                until(lambda: not [pid for pid in trial if alive(pid)], "the trial to end")
     assert code == 130, result
     assert (result["tasks_received"], result["tasks_pending"], result["tasks_failed"]) == (2, 2, 0)
     found = status(tmp_path)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -171,3 +172,25 @@ def _ending() -> str:
     if sys.platform == "win32":
         pytest.skip("needs a program that ends whatever its arguments")
     return "/bin/false"
+
+
+def test_closed_trials_end_though_their_programs_never_do_and_none_starts_any_more(options):
+    trials = ChildTrials(**options, limits=Limits(cpu=60, wall=60))
+    called, found = threading.Event(), []
+
+    def answer(calls):
+        called.set()
+        return [Answer(text="") for _ in calls]
+
+    body = "call_tool('a', 'x')\nwhile True:\n    pass"
+    running = threading.Thread(
+        target=lambda: found.append(trials.run(program(body), [Case("one", INPUT)], ["a"], answer))
+    )
+    running.start()
+    assert called.wait(60)
+    trials.close()
+    running.join(60)
+    assert "child" in found[0].failed
+    assert (
+        trials.run(program("print(1)"), [Case("one", INPUT)], []).failed == "No trial starts any more: the run is over."
+    )

@@ -89,6 +89,9 @@ class Children(Protocol):
     def __exit__(self, *_: object) -> None:
         """Kill all."""
 
+    def kill(self) -> None:
+        """Kill those that have started, from whatever thread; who waits for one of them sees its end."""
+
     def channel(self, case: int) -> Channel:
         """Give a worker's channel; asked for once `lockdown_of` has answered."""
 
@@ -148,6 +151,10 @@ class Nursery:
 
     def __exit__(self, *_: object) -> None:
         self._kill()
+
+    def kill(self) -> None:
+        """Kill the nursery and its workers; whoever entered collects them."""
+        kill_group(self._process)
 
     def channel(self, case: int) -> Channel:
         """Give a worker's channel."""

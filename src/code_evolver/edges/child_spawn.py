@@ -104,6 +104,12 @@ class Spawned:
                 future.result().kill()
         self._pool.shutdown()
 
+    def kill(self) -> None:
+        """Kill the children that have started; one that starts now ends with our process."""
+        for future in list(self._children.values()):
+            if future.done() and not future.cancelled() and future.exception() is None:
+                kill_group(future.result().process)
+
     def channel(self, case: int) -> Channel:
         """Give a worker's channel."""
         return self._children[case].result().channel

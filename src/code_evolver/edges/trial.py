@@ -6,8 +6,8 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -185,8 +185,12 @@ _PARSING = threading.Lock()
 """CPython 3.11 counts the depth of a syntax tree in one place for all threads: two at once end in a SystemError."""
 
 
+_GOING_SECONDS = 0.3
+"""For trials to notice that their children were killed: it takes milliseconds, on a busy machine more."""
+
+
 class ChildTrials:
-    """The port `Trials`. Safe to share between threads.
+    """The port `Trials`. Safe to share between threads; `close` ends what still runs.
 
     `tagged`: tag → tools that carry it, for call_tool_resilient. `guarded`: do not seal. `start`: fork one process that
     imported everything, or spawn one a case; None: what this system has. `python`: the child's interpreter.
@@ -210,6 +214,17 @@ class ChildTrials:
         self._python = python or default_python()
         self._loadable = frozenset(preload) | MODULES.keys()
         self._level: tuple[Level, str] | None = None
+        self._living: set[Children] = set()
+        self._none_lives = threading.Condition()
+        self._closed = False
+
+    def close(self) -> None:
+        """End the trials that run in other threads and their children, those that compute for ever too; start no more."""
+        with self._none_lives:
+            self._closed = True
+            for children in self._living:
+                children.kill()
+            self._none_lives.wait_for(lambda: not self._living, _GOING_SECONDS)
 
     def level(self) -> tuple[Level, str]:
         """Give the level that this machine reaches, and its detail; found out once, by an empty child.
@@ -244,13 +259,28 @@ class ChildTrials:
         """
         return self._run(code, [Case("run", data)], tools, answer, limits, least=least)
 
+    @contextmanager
     def _children(
         self, count: int, modules: Sequence[str], limits: Limits, tools: Sequence[str], *, stub: bool
-    ) -> Children:
+    ) -> Iterator[Children]:
         alternatives = {tag: [name for name in names if name in tools] for tag, names in self._tagged.items()}
         extras = {"alternatives": alternatives, "pause": 0 if stub else 0.5}
         plan = Plan(count, modules, limits, not self._guarded, self._python, extras)
-        return Nursery(plan) if self._start == "fork" else Spawned(plan)
+        children: Children = Nursery(plan) if self._start == "fork" else Spawned(plan)
+        try:
+            with children:
+                self._count_in(children)
+                yield children
+        finally:
+            with self._none_lives:
+                self._living.discard(children)
+                self._none_lives.notify_all()
+
+    def _count_in(self, children: Children) -> None:
+        with self._none_lives:
+            if self._closed:
+                raise ChildLost("No trial starts any more: the run is over.", "Start again.")
+            self._living.add(children)
 
     def _run(
         self,
