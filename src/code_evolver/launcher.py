@@ -57,6 +57,10 @@ class Ended:
     """False: whoever should look stands still, and a thread of ours with it, in the midst of a write to stderr."""
 
 
+_Line = tuple[str, dict[str, Any] | None]
+"""What the connector wrote, and the event that it is; None: a blank line."""
+
+
 @dataclass(slots=True)
 class Launcher:
     """One run of the connector tool as a child process."""
@@ -69,7 +73,7 @@ class Launcher:
     environment: Mapping[str, str] = field(default_factory=dict)
     finished: Callable[[Tally], bool] = lambda _tally: False
     """Says when to stop by itself (the demo does when its tasks are done)."""
-    _lines: "queue.Queue[bytes | None]" = field(default_factory=lambda: queue.Queue(10_000))
+    _lines: "queue.Queue[_Line | None]" = field(default_factory=lambda: queue.Queue(10_000))
     _stops: int = 0
     _asked: int = 0
     _asked_at: float = 0.0
@@ -80,12 +84,12 @@ class Launcher:
 
     def run(self) -> Ended:
         """Run the child to its end. Signals (Ctrl+C, SIGTERM) ask it to stop: once to drain, twice at once."""
-        tally = Tally(hub_name=str(self.settings.get("hub_name", "")))
+        tally = self._new_tally()
         before = self._take_signals()  # first: one that comes while the child starts is passed on as well
         child = self._spawn()
         out: list[bytes] = []
         readers = [
-            threading.Thread(target=self._read_events, args=(child.stderr,), daemon=True),
+            threading.Thread(target=self._read_events, args=(child.stderr, tally), daemon=True),
             threading.Thread(target=lambda: out.append(_read_all(child.stdout)), daemon=True),
         ]
         for reader in readers:
@@ -93,7 +97,7 @@ class Launcher:
         try:
             self._hand_over_settings(child)
             threading.Thread(target=self._pass_on_stops, args=(child,), daemon=True).start()
-            showing = threading.Thread(target=self._show_all, args=(tally,), daemon=True)
+            showing = threading.Thread(target=self._show_all, daemon=True)
             showing.start()  # apart: a terminal or pipe that stands still holds up whoever writes there
             code = child.wait()
             seen = self._all_shown(showing)
@@ -152,15 +156,25 @@ class Launcher:
         except OSError:
             return  # it has ended already: its result, or the lack of one, says why
 
-    def _read_events(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            self._lines.put(line)
+    def _new_tally(self) -> Tally:
+        return Tally(hub_name=str(self.settings.get("hub_name", "")))
+
+    def _read_events(self, stream: IO[bytes], tally: Tally) -> None:
+        """Count each event as it comes, shown or not, and stop once that is what we wait for; the body of a thread."""
+        for data in stream:
+            text = data.decode("utf-8", "replace")
+            event = _read_event(text)
+            if event is not None:
+                tally.add(event)
+            if not self._stops and self.finished(tally):
+                self._stops = 1
+            self._lines.put((text, event))
         self._lines.put(None)
 
-    def _show_all(self, tally: Tally) -> None:
-        """Show each line to the last; the body of a thread."""
+    def _show_all(self) -> None:
+        """Show each line to the last, with what had come until then; the body of a thread."""
         try:
-            self._follow(tally)
+            self._follow(self._new_tally())
         finally:
             self._show_safely(self.view.close)
 
@@ -176,8 +190,6 @@ class Launcher:
 
     def _follow(self, tally: Tally) -> None:
         while True:
-            if not self._stops and self.finished(tally):
-                self._stops = 1
             try:
                 line = self._lines.get(timeout=_TICK)
             except queue.Empty:
@@ -185,7 +197,7 @@ class Launcher:
                 continue
             if line is None:
                 return
-            self._take_line(line, tally)
+            self._show(*line, tally)
             self._shown += 1
 
     def _pass_on_stops(self, child: "subprocess.Popen[bytes]") -> None:
@@ -209,11 +221,9 @@ class Launcher:
         for number in numbers:
             self._stops = max(self._stops, 1) if number == hang_up else self._stops + 1
 
-    def _take_line(self, line: bytes, tally: Tally) -> None:
-        text = line.decode("utf-8", "replace")
+    def _show(self, text: str, event: Mapping[str, Any] | None, tally: Tally) -> None:
         if self.passed_on is not None:
             self._show_safely(_write, self.passed_on, text)
-        event = _read_event(text)
         if event is not None:
             tally.add(event)
             self._show_safely(self.view.event, event, tally)

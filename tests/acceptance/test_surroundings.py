@@ -129,6 +129,21 @@ def test_a_reader_of_the_launcher_that_stands_still_holds_up_neither_work_nor_th
     assert status(tmp_path / "w")["running"] is False
 
 
+@pytest.mark.parametrize("form", ["json", "terminal"])  # its lines for a person are fewer than a pipe holds
+def test_the_demo_ends_by_itself_though_its_reader_stands_still(form, tmp_path):
+    with (tmp_path / "result.json").open("wb") as out, never_read(form) as err:
+        command = [*LAUNCHER, "--demo", "--workspace", str(tmp_path / "w")]
+        command += ["--log-format", "json" if form == "json" else "human"]
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment())
+        try:
+            code = process.wait(LIMIT)
+        finally:
+            _end(process)
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (code, result["success"], result["tasks_received"]) == (0, True, 12)
+    assert adds_up(result)
+
+
 def test_a_closed_stdout_and_stdin_stop_nothing(tmp_path):
     with hub("demo") as server:
         command = shlex.join(LAUNCHER)
