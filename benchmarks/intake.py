@@ -211,8 +211,8 @@ def throughput(there: Hub, count: int, folder: Path, profile: str) -> None:
 # ── latency ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 def stamped(path: str) -> None:
     """Be the connector, and note for each task how long after the hub's stamp its commit was known (nanoseconds)."""
-    from code_evolver.assembly import SqliteQueue
     from code_evolver.edges.log import EventLog
+    from code_evolver.edges.queue_sqlite import SqliteQueue
     from code_evolver.executables import signalr_hub_connector
 
     taken: list[int] = []
@@ -310,7 +310,7 @@ def profiled(path: str) -> None:
         profiler.dump_stats(path)
         os._exit(code)
 
-    signalr_hub_connector.leave_at_once = leave  # type: ignore[assignment]
+    signalr_hub_connector.leave_at_once = leave  # type: ignore[assignment, attr-defined]
     profiler.enable()
     signalr_hub_connector.main()
 

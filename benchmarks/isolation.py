@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -140,7 +141,7 @@ def measure(rounds: int, folder: Path) -> list[tuple[str, float, str, float | No
         [naive(folder), naive(folder, "-I", "-S"), held(own), held(guarded), held(spawned)], rounds
     )
     gate = statistics.median(
-        statistics.median(timed(lambda code=code: check(code)) for _ in range(9)) for code in HONEST.values()
+        statistics.median(timed(partial(check, code)) for _ in range(9)) for code in HONEST.values()
     )
     proof, slow = alternating([first_proof(own, level), first_proof(spawned, "guarded")], max(5, rounds // 2))
     (hand,) = alternating([by_hand(folder)], max(5, rounds // 2))

@@ -83,7 +83,7 @@ def measure(seconds: float, folder: Path) -> None:
     told = folder / "bare"
     with walk(folder, "real") as there, bare(there.url, told):
         there.fault()
-        there.hub.stop()
+        there.stop_hub()
         time.sleep(seconds)
         there.start_hub()
         there.each(there.live, "connected")

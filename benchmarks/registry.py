@@ -133,7 +133,7 @@ def memory(root: Path, pending: int) -> None:
     from code_evolver.core.settings import Layer
 
     sys.path.insert(0, str(Path(__file__).parent))
-    from durable_queue import make
+    from durable_queue import make  # type: ignore[import-not-found]  # the script beside us
 
     def quiet(_name: str, /, **_fields: Any) -> None:
         return

@@ -19,7 +19,8 @@ from code_evolver.assembly import Parts, assemble
 from code_evolver.configuration import load
 from code_evolver.core.message import read_message
 from code_evolver.core.settings import Layer
-from code_evolver.core.task import CONTENT_FIELDS, Task
+from code_evolver.core.task import Task
+from code_evolver.core.task_reading import CONTENT_FIELDS
 from code_evolver.worker import feed_leases
 
 OTHER_FIELDS = [name for name in CONTENT_FIELDS if name not in ("content", "prompt", "text", "body", "input")]

@@ -67,6 +67,11 @@ class Walk:
         if self.hub and self.hub.process.poll() is None:
             self.hub.stop()
 
+    def stop_hub(self) -> None:
+        """End the hub; an outage begins."""
+        assert self.hub is not None
+        self.hub.stop()
+
     def start_hub(self, *arguments: str) -> None:
         self.hub = Hub(hub_command(self.kind, *self.hub_arguments, *arguments, port=self.port))
         self.back = time.time()

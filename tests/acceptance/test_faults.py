@@ -95,7 +95,7 @@ def outage(folder: Path, seconds: float) -> None:
     """With default settings: ten attempts."""
     with walk(folder, "real") as there:
         there.fault()
-        there.hub.stop()
+        there.stop_hub()
         time.sleep(seconds)  # the outage itself
         there.start_hub()
         there.recovered(stable=False)
@@ -156,7 +156,7 @@ def ways_of_a_hub_to_go(folder: Path) -> None:
             check(door, 4, "hub_authentication")
             assert "SECRET" not in "".join(door.lines)
         there.fault()
-        there.hub.stop()
+        there.stop_hub()
         token.write_text("SECOND", encoding="utf-8")
         time.sleep(1)  # the outage itself
         there.start_hub("--token", "SECOND")

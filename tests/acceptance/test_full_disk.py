@@ -16,16 +16,13 @@ from tests.acceptance_kit import (
     run,
     until,
 )
-from tests.dying_kit import balance, free_port, no_orphans, status, task, told, work_off
+from tests.dying_kit import balance, free_port, status, task, told, work_off
 from tests.queue_helpers import read, tell
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX pipes, mounts, limits")
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_left_behind():
-    with no_orphans():
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("nobody_is_left_behind"),
+    pytest.mark.skipif(sys.platform != "linux", reason="POSIX pipes, mounts, limits"),
+]
 
 
 @contextlib.contextmanager

@@ -8,16 +8,13 @@ import sys
 import pytest
 
 from tests.acceptance_kit import CONNECTOR, HUBS, adds_up, connector, hub, run, until
-from tests.dying_kit import alive, connector_of, no_orphans, status, task, work_off
+from tests.dying_kit import alive, connector_of, status, task, work_off
 from tests.stopping_kit import launcher
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc, terminals")
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_left_behind():
-    with no_orphans():
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("nobody_is_left_behind"),
+    pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc, terminals"),
+]
 
 
 def test_the_launcher_killed_alone_leaves_no_orphan_and_loses_nothing(tmp_path):

@@ -11,16 +11,13 @@ import pytest
 
 from tests.acceptance.model_server import good, model_server
 from tests.acceptance_kit import LIMIT, adds_up, connector, environment, hub, until
-from tests.dying_kit import alive, children, connector_of, no_orphans, odd_task, silent_model, status, task, work_off
+from tests.dying_kit import alive, children, connector_of, odd_task, silent_model, status, task, work_off
 from tests.stopping_kit import AT_ONCE, CTRL_C, busy, launcher, on_a_terminal, timed, working
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc, terminals")
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_left_behind():
-    with no_orphans():
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("nobody_is_left_behind"),
+    pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc, terminals"),
+]
 
 
 def test_one_control_c_in_a_terminal_drains(tmp_path):

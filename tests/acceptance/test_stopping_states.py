@@ -12,21 +12,18 @@ import httpx
 import pytest
 
 from tests.acceptance_kit import adds_up, connector, environment, hub, needs_taskhub, until
-from tests.dying_kit import Silent, free_port, no_orphans, status
+from tests.dying_kit import Silent, free_port, status
 from tests.fault_walk import stamp
 from tests.stopping_kit import AT_ONCE, timed
 
 pytest.importorskip("pysignalr")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc")
+pytestmark = [
+    pytest.mark.usefixtures("nobody_is_left_behind"),
+    pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc"),
+]
 FLOODED = 1.5
 """Seconds to the end of a flooded run: the hub that floods keeps the processors busy, and a batch that was read is stored."""
 CLIENTS = pytest.mark.parametrize("client", ["signalrcore", "pysignalr"])
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_left_behind():
-    with no_orphans():
-        yield
 
 
 @contextlib.contextmanager

@@ -29,15 +29,12 @@ from tests.acceptance_kit import (
     run,
     until,
 )
-from tests.dying_kit import children, free_port, no_orphans, status, task, told
+from tests.dying_kit import children, free_port, status, task, told
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX pipes, mounts, limits")
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_left_behind():
-    with no_orphans():
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("nobody_is_left_behind"),
+    pytest.mark.skipif(sys.platform != "linux", reason="POSIX pipes, mounts, limits"),
+]
 
 
 def shell(script, tmp_path, **more):

@@ -13,7 +13,7 @@ import pytest
 
 from code_evolver.edges.queue_sqlite import read_status
 from tests.acceptance_kit import CONNECTOR, HUBS, LIMIT, Door, connector, environment, hub, until
-from tests.dying_kit import balance, children, no_orphans, status, task
+from tests.dying_kit import balance, children, status, task
 from tests.ledger import read_places, troubles
 
 
@@ -24,16 +24,11 @@ def strace_works():
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
-pytestmark = pytest.mark.skipif(
-    not strace_works(), reason="there is no strace here that may trace and knows --seccomp-bpf"
-)
+pytestmark = [
+    pytest.mark.usefixtures("nobody_is_left_behind"),
+    pytest.mark.skipif(not strace_works(), reason="there is no strace here that may trace and knows --seccomp-bpf"),
+]
 SYNCS = "fsync,fdatasync"
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_left_behind():
-    with no_orphans():
-        yield
 
 
 class Traced:
