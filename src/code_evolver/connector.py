@@ -173,6 +173,8 @@ async def _live(run: Run, *, hub: bool) -> None:
         await _drain(run, jobs)
     finally:
         await _cancel(jobs.values())
+        if run.reporter:
+            await run.reporter.close()
         if run.intake:
             await run.intake.settled()
     for job in jobs.values():
@@ -265,7 +267,7 @@ async def _drain(run: Run, jobs: "Mapping[str, asyncio.Future[Any]]") -> None:
         await _if_there_is_room(run, run.parts.worker.wind_up())
     if run.reporter and not jobs["hub"].done():
         await _cancel([jobs["reporter"]])
-        await _unless_now(run, _last_reports(run.reporter), _LAST_REPORTS_SECONDS, jobs["hub"])
+        await _unless_now(run, run.reporter.settle(), _LAST_REPORTS_SECONDS, jobs["hub"])
     if run.parts.listener:
         await run.parts.listener.stop()
 
@@ -278,11 +280,6 @@ async def _if_there_is_room(run: Run, job: Awaitable[None]) -> None:
         run.emit(
             "notice", message=f"What was in work is taken up again at the next start: {error.message} {error.hint}"
         )
-
-
-async def _last_reports(reporter: Reporter) -> None:
-    while await reporter.send_waiting():
-        continue
 
 
 def _unstarted(feed: "asyncio.Queue[Lease]") -> list[Lease]:

@@ -90,19 +90,14 @@ class HubListener:
         if self._conversation is not None:
             self._conversation.refusing = True
 
-    async def invoke(self, method: str, arguments: Sequence[Any], timeout: float = 10.0) -> Any:  # noqa: ASYNC109 - the limit of one call belongs to the call
-        """Call a hub method and give its result.
+    async def invoke(self, method: str, arguments: Sequence[Any]) -> Any:
+        """Call a hub method and give its result, however late it comes; the connection's own end ends the wait.
 
-        Raises HubUnreachable (not connected, lost, or no answer in time) or HubRefused (the hub answered an error).
+        Raises HubUnreachable (not connected, or lost before the answer) or HubRefused (the hub answered an error).
         """
         if self._conversation is None:
             raise HubUnreachable("There is no connection to the hub.", "It is opened again by itself.")
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._conversation.invoke(method, arguments)
-        except TimeoutError as error:
-            raise HubUnreachable(f"The hub did not answer {method} within {timeout:g} s.",
-                                 "It may be overloaded; its log says more.") from error  # fmt: skip
+        return await self._conversation.invoke(method, arguments)
 
     async def _wind_up(self, living: "asyncio.Task[Any]") -> None:
         """Close the connection, then let what was read be stored."""
