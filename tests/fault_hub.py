@@ -97,7 +97,9 @@ Behaviour = Callable[[Peer], Coroutine[Any, Any, None]]
 class FaultHub:
     """Answers negotiations from `negotiations` (the last repeats) and upgrades from `upgrades`, then does `behave`."""
 
-    def __init__(self, behave: Behaviour | None = None) -> None:
+    def __init__(self, behave: Behaviour | None = None, *, parts: bool = True) -> None:
+        """`parts` False: a close frame of the client is nothing to it."""
+        self.parts = parts
         self.negotiations: list[Any] = [http(200, NEGOTIATED)]
         self.upgrades: list[bytes | bool | None] = [True]
         self.handshake: bytes | None = b"{}\x1e"
@@ -198,7 +200,7 @@ class FaultHub:
             elif head[0] & 15 == TEXT:
                 peer.records += [json.loads(record) for record in data.split(b"\x1e") if record]
             peer.changed.notify_all()
-        return head[0] & 15 != CLOSE
+        return head[0] & 15 != CLOSE or not self.parts
 
     @contextlib.asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator["FaultHub"]:

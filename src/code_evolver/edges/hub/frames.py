@@ -1,28 +1,28 @@
 """The WebSocket under every client: frames, PING and PONG by the `websockets` library, records cut out as bytes arrive.
 
 Its connection class is extended where a frame is handed over (`process_event`), so that a record costs no future, no
-task and no copy: 100,000 small frames a second are possible on one core. Fragments are never assembled: the stream of
-bytes is cut at 0x1e, whatever the frames are, so memory is bounded by `max_message_bytes` and one frame of twice that.
+task and no copy: 100,000 small frames a second are possible on one core. Neither fragments nor large frames are ever
+assembled: the stream of bytes is cut at 0x1e, whatever the frames are, so memory is bounded by `max_message_bytes`.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from functools import partial
 from typing import Any, cast
 
 import websockets.asyncio.client as ws_client
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, PayloadTooBig, WebSocketException
-from websockets.frames import DATA_OPCODES, Frame
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import OPEN, Event
+from websockets.protocol import CLOSED, CLOSING, OPEN, Event
 
 from code_evolver.core import backoff
 from code_evolver.core.errors import HubAuthentication, HubError, HubRefused, HubUnreachable
 from code_evolver.core.session import HubSettings
-from code_evolver.core.signalr import SEPARATOR, Oversized, Splitter
+from code_evolver.core.signalr import SEPARATOR, Splitter
 from code_evolver.edges.hub import trust
 from code_evolver.edges.hub.negotiate import USER_AGENT, Address
 
@@ -30,6 +30,8 @@ HELD_RECORDS = 5_000
 HELD_BYTES = 4 * 1024 * 1024
 """Reading from the socket pauses while so much waits to be taken."""
 CLOSE_SECONDS = 0.15
+_PIECE = 64 * 1024
+"""Bytes of a frame that may be assembled; a larger one is taken as it comes."""
 
 _LOG = logging.getLogger("code_evolver.websockets")
 _LOG.addHandler(logging.NullHandler())
@@ -49,6 +51,11 @@ class Socket(ws_client.ClientConnection):
         self._paused = False
         self._wake: asyncio.Future[None] | None = None
         self._over = False
+        self._cause: Exception | None = None
+        self._open = True
+        reader = self.protocol.reader
+        self._read_whole = reader.read_exact
+        reader.read_exact = self._read_exact  # type: ignore[method-assign, assignment]
 
     def data_received(self, data: bytes) -> None:
         """Let the library take the bytes apart, and cut what the frames among them carry (a callback of asyncio)."""
@@ -59,6 +66,10 @@ class Socket(ws_client.ClientConnection):
             self._payloads.clear()
         if self._wake is not None and self._records and not self._wake.done():
             self._wake.set_result(None)
+        if self._open and self.protocol.state in (CLOSING, CLOSED):
+            self._open = False
+            # Nothing arrives any more, and a hub that does not part, but goes on sending, would never count as silent.
+            self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     def process_event(self, event: Event) -> None:
         """Take data frames for ourselves; the rest is the library's (its callback for every frame)."""
@@ -66,6 +77,19 @@ class Socket(ws_client.ClientConnection):
             self._payloads.append(event.data)
         else:
             super().process_event(event)
+
+    def _read_exact(self, size: int) -> Generator[None, None, bytearray]:
+        """Read as the library's reader does, for its parser of frames; a large one comes in pieces, its end as its payload."""
+        reader = self.protocol.reader
+        while size > _PIECE and not reader.eof:
+            if reader.buffer:
+                piece = reader.buffer[:size]
+                del reader.buffer[:size]
+                self.protocol.events.append(Frame(Opcode.CONT, piece, fin=False))  # behind the frames that came before
+                size -= len(piece)
+            else:
+                yield
+        return (yield from self._read_whole(size))
 
     def _cut(self, payload: bytes) -> None:
         self._bytes += len(payload)  # of fragments too: servers cut a large record into frames of 4 KiB
@@ -79,9 +103,7 @@ class Socket(ws_client.ClientConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake the reader (a callback of asyncio)."""
         super().connection_lost(exc)
-        problem = self.protocol.parser_exc
-        if isinstance(problem, PayloadTooBig):
-            self._records.append(Oversized(self.splitter.unfinished() + (problem.size or 0)))
+        self._cause = exc or self.protocol.parser_exc
         self._over = True
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -124,25 +146,23 @@ class Socket(ws_client.ClientConnection):
 
     def ended(self) -> HubUnreachable:
         """Say how the socket ended."""
-        problem = self.protocol.parser_exc
-        if isinstance(problem, PayloadTooBig):
-            return HubUnreachable("A message of the hub was too large, so the connection was closed.",
-                                  "Raise max_message_bytes, or let the hub send less at once.")  # fmt: skip
         code = self.close_code
         why = f"code {code}" + (f", {self.close_reason}" if self.close_reason else "")
-        cause = f": {self.connection_exc}" if self.connection_exc else ""
+        cause = f": {self._cause}" if self._cause else ""
         return HubUnreachable(f"The connection was closed ({why}){cause}.", "The hub's log may say why.")
 
     async def end(self) -> None:
         """Close politely where the hub takes part, hard where not; within 0.3 s."""
-        with contextlib.suppress(WebSocketException, OSError):
-            if self.protocol.state is OPEN:
-                self.protocol.send_close(1000)
-                self.send_data()
-        if self._paused and not self._over:
-            self._resume()
-        await asyncio.wait([self.connection_lost_waiter], timeout=CLOSE_SECONDS)
-        self.transport.abort()
+        try:
+            with contextlib.suppress(WebSocketException, OSError):
+                if self.protocol.state is OPEN:
+                    self.protocol.send_close(1000)
+                    self.send_data()
+            if self._paused and not self._over:
+                self._resume()
+            await asyncio.wait([self.connection_lost_waiter], timeout=CLOSE_SECONDS)
+        finally:  # a stop cancels until all has ended, so it may do so here
+            self.transport.abort()
         await asyncio.wait([self.connection_lost_waiter], timeout=CLOSE_SECONDS)
 
     def _take(self) -> list[bytes]:
@@ -174,7 +194,7 @@ async def open_socket(address: Address, settings: HubSettings) -> Socket:
         socket = await _Connect(
             address.url, create_connection=make, compression=None, additional_headers=dict(address.headers),
             user_agent_header=USER_AGENT, open_timeout=seconds, ping_interval=None, close_timeout=CLOSE_SECONDS,
-            max_size=(None, 2 * settings.max_message_bytes), logger=_LOG, **secure,
+            max_size=None, logger=_LOG, **secure,
         )  # fmt: skip
     except (OSError, EOFError, ImportError, WebSocketException, ValueError) as error:
         raise _mapped(error, address, seconds) from error
