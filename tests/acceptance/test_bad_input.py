@@ -160,9 +160,15 @@ def test_a_hub_that_wants_a_token(tmp_path):
         assert code == 4
         assert "S3CRET-wrong" not in json.dumps(printed) + err
         (tmp_path / "token").write_text("S3CRET-token\n", encoding="utf-8")
-        code, printed, err = try_hub(url, tmp_path, access_token_file=str(tmp_path / "token"), duration_seconds=0.5)
+        door = connector({"hub_url": url, "workspace": str(tmp_path), "access_token_file": str(tmp_path / "token")})
+        try:
+            door.wait_event("connected")
+            door.signal(signal.SIGTERM)
+            code, printed = door.end()
+        finally:
+            door.kill()
         assert code == 0, printed
-        assert "S3CRET" not in json.dumps(printed) + err
+        assert "S3CRET" not in json.dumps(printed) + "\n".join(door.lines)
 
 
 @pytest.mark.parametrize(
