@@ -131,7 +131,7 @@ class RealHub:
 
     def kill(self, *, hard: bool = True) -> None:
         (self.process.kill if hard else self.process.terminate)()
-        self.process.wait(20)
+        self.process.wait(60)  # one that is asked to end lets its clients finish for up to 30 s
         if self.process.stdout is not None:
             self.process.stdout.close()
 
