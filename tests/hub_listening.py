@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,12 @@ class Listening:
             pytest.fail(f"waited in vain; {self.events[-5:]}, {len(self.received)} received")
 
 
+async def known(hub: "RealHub", before: Collection[str] = ()) -> set[str]:
+    """Wait until the hub can send to a connection that was not there before; give the ids of all."""
+    await seen(lambda: bool(hub.connections() - set(before)))
+    return hub.connections()
+
+
 async def seen(wanted: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something inside is so that tells nobody."""
     async with asyncio.timeout(seconds):
@@ -135,10 +141,10 @@ class RealHub:
         if self.process.stdout is not None:
             self.process.stdout.close()
 
-    def connections(self) -> list[Any]:
-        """Who is connected, as the hub sees it: a moment later than the client does."""
+    def connections(self) -> set[str]:
+        """Who is connected, by id, as the hub sees it: a moment later than the client does."""
         with urllib.request.urlopen(self.url + "/control/connections", timeout=60) as answer:
-            return list(json.loads(answer.read()))
+            return {one["id"] for one in json.loads(answer.read())}
 
     def post(self, path: str, body: Any = None) -> Any:
         data = b"" if body is None else json.dumps(body).encode()

@@ -43,6 +43,7 @@ def test_three_hundred_mixed_tasks_end_and_every_node_runs(kind, tmp_path):
                      "--report-method", "TaskFinished"])  # fmt: skip
         try:
             door.wait_event("connected")
+            server.wait_for_client()
             server.post("send", mixed(300), method="TaskHub")
             door.wait_event("task_completed", 300)
             until(lambda: len(server.get("received")) >= 300, "300 reports")
@@ -72,6 +73,7 @@ def test_a_hub_that_waits_for_a_result_gets_a_receipt(kind, tmp_path):
         door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
         try:
             door.wait_event("connected")
+            server.wait_for_client()
             first = server.post("ask", [summarize("a"), summarize("b"), 17], method="TaskHub", timeout=10)["answer"]
             again = server.post("ask", summarize("a"), method="TaskHub", timeout=10)["answer"]
             changed = server.post("ask", summarize("a", content="Another text."), method="TaskHub", timeout=10)[

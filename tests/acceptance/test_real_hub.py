@@ -21,6 +21,7 @@ def collecting(server, workspace, client, **more):
     settings = {"hub_url": server.url, "workspace": str(workspace), "client": client, "auto_generate_workflows": False}
     door = connector({**settings, **more})
     assert door.wait_event("connected")[0]["client"] == client
+    server.wait_for_client()
     return door
 
 

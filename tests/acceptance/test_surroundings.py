@@ -218,6 +218,7 @@ def test_a_hub_without_the_report_method_costs_reports_only(tmp_path):
         door = connector({"hub_url": server.url, "workspace": str(tmp_path), "report_method": "NobodyListensToThis"})
         try:
             door.wait_event("connected")
+            server.wait_for_client()
             server.post("send", [task(0), task(1)], method="TaskHub")
             failed = door.wait_event("report_failed", 2)
             server.post("send", task(2), method="TaskHub")
@@ -245,6 +246,7 @@ def test_reports_are_sent_again_after_a_reconnect_until_they_are_answered(kind, 
         )
         try:
             door.wait_event("connected")
+            server.wait_for_client()
             server.post("send", [task(number) for number in range(4)], method="TaskHub")
             door.wait_event("task_queued", 4)
             server.stop()  # before the last ones are done: their reports have nowhere to go
