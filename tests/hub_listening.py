@@ -15,6 +15,7 @@ import pytest
 from code_evolver.core.session import HubSettings
 from code_evolver.edges.hub.drive import HubListener
 from code_evolver.ports import Received
+from tests.ports import free_port
 
 SHARED = Path(os.environ.get("CODE_EVOLVER_SHARED", Path(__file__).parents[2] / "shared"))
 needs_real_hub = pytest.mark.skipif(not (SHARED / "hub/taskhub").exists(), reason="../shared/hub/taskhub is not here")
@@ -126,7 +127,7 @@ class RealHub:
 
     def __init__(self, *arguments: str, port: int = 0) -> None:
         self._arguments = arguments
-        self.start(port)
+        self.start(port or free_port())
 
     def start(self, port: int) -> None:
         command = [str(SHARED / "hub/taskhub"), "--urls", f"http://127.0.0.1:{port}", *self._arguments]

@@ -26,6 +26,7 @@ from tests.acceptance_kit import (
     run,
     until,
 )
+from tests.ports import free_port
 
 DOORS = {"connector": CONNECTOR, "english": ENGLISH, "verify": VERIFY, "document": DOCUMENT}
 BAD_STDIN = {
@@ -90,12 +91,6 @@ def test_what_powershell_sends_is_good_input(encoding, tmp_path):
     assert code == 0, printed
     assert printed["config"]["hub_url"] == "http://localhost:5000/taskhub"
     assert printed["config"]["duration_seconds"] == 300
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def try_hub(url, tmp_path, **more):

@@ -16,7 +16,8 @@ from tests.acceptance_kit import (
     run,
     until,
 )
-from tests.dying_kit import balance, free_port, status, task, told, work_off
+from tests.dying_kit import balance, status, task, told, work_off
+from tests.ports import free_port
 from tests.queue_helpers import read, tell
 
 pytestmark = [

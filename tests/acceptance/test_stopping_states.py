@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from tests.acceptance_kit import adds_up, connector, environment, hub, needs_taskhub, until
-from tests.dying_kit import Silent, free_port, status
+from tests.dying_kit import Silent, status
 from tests.fault_walk import stamp
+from tests.ports import free_port
 from tests.stopping_kit import AT_ONCE, timed
 
 pytest.importorskip("pysignalr")

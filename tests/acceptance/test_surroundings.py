@@ -29,7 +29,8 @@ from tests.acceptance_kit import (
     run,
     until,
 )
-from tests.dying_kit import children, free_port, status, task, told
+from tests.dying_kit import children, status, task, told
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.usefixtures("nobody_is_left_behind"),
