@@ -87,7 +87,7 @@ def never_read(form):
 
 STILL_READERS = {
     "one request": ([], [signal.SIGTERM], {0}),
-    "the duration": (["--duration", "4s"], [], {0}),
+    "the duration": (["--duration", "8s"], [], {0}),
     "two requests": ([], [signal.SIGINT, signal.SIGTERM], {0, 130}),  # the second may meet a run that has drained
 }
 
@@ -145,10 +145,12 @@ def test_the_demo_ends_by_itself_though_its_reader_stands_still(form, tmp_path):
 def test_a_closed_stdout_and_stdin_stop_nothing(tmp_path):
     with hub("demo") as server:
         command = shlex.join(LAUNCHER)
-        process = shell(f"exec {command} --hub-url {server.url} --workspace w --duration 4s <&- >&- 2>err", tmp_path)
+        process = shell(f"exec {command} --hub-url {server.url} --workspace w <&- >&- 2>err", tmp_path)
         try:
             server.wait_for_client()
             server.post("send", task(1), method="TaskHub")
+            until(lambda: status(tmp_path / "w")["generated"] == 1, "the task to end")
+            process.send_signal(signal.SIGTERM)
             code = process.wait(LIMIT)
         finally:
             _end(process)

@@ -60,8 +60,8 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path):
     pid = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {pid}; wait"
     started = time.monotonic()
-    with pytest.raises(TokenUnavailable, match=r"within 0\.5 s"):
-        fetch(access_token_command=("sh", "-c", script), token_timeout_seconds=0.5)
+    with pytest.raises(TokenUnavailable, match="within 2 s"):
+        fetch(access_token_command=("sh", "-c", script), token_timeout_seconds=2.0)
     assert time.monotonic() - started < 5
     assert not alive(int(pid.read_text(encoding="utf-8")))
 
@@ -77,8 +77,8 @@ def test_what_a_command_left_behind_with_its_output_open_holds_up_nothing_and_le
     async def scene():
         before = open_files()
         started = time.monotonic()
-        with pytest.raises(TokenUnavailable, match=r"within 0\.5 s"):
-            await token.fetch(HubSettings("http://h", access_token_command=command, token_timeout_seconds=0.5))
+        with pytest.raises(TokenUnavailable, match="within 2 s"):
+            await token.fetch(HubSettings("http://h", access_token_command=command, token_timeout_seconds=2.0))
         assert time.monotonic() - started < 5
         await asyncio.sleep(0)  # a transport closes its file in the next turn
         assert open_files() == before
