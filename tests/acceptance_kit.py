@@ -69,6 +69,7 @@ class Hub:
         return httpx.get(f"{self.base}/control/{path}", timeout=30.0).json()
 
     def wait_for_client(self) -> None:
+        """Wait until it can send to a client: a hub that has just begun knows one later than the client knows itself connected."""
         until(lambda: self.get("connections"), "a client to connect")
 
     def stop(self, number: int = signal.SIGKILL) -> None:

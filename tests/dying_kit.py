@@ -163,12 +163,6 @@ def work_off(workspace: Path) -> dict[str, Any]:
     return printed
 
 
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
 class Silent:
     """A TCP server that accepts, reads, and never says a word; `slow` says after how many seconds it hangs up."""
 

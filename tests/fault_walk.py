@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.acceptance_kit import Door, Hub, adds_up, connector, hub_command, until
-from tests.dying_kit import free_port
+from tests.ports import free_port
 
 CLIENTS = ("signalrcore", "pysignalr")
 STABLE = 5.0

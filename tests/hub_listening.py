@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from code_evolver.core.session import HubSettings
 from code_evolver.edges.hub.drive import HubListener
 from code_evolver.ports import Received
+from tests.ports import free_port
 
 SHARED = Path(os.environ.get("CODE_EVOLVER_SHARED", Path(__file__).parents[2] / "shared"))
 needs_real_hub = pytest.mark.skipif(not (SHARED / "hub/taskhub").exists(), reason="../shared/hub/taskhub is not here")
@@ -80,6 +81,12 @@ class Listening:
             pytest.fail(f"waited in vain; {self.events[-5:]}, {len(self.received)} received")
 
 
+async def known(hub: "RealHub", before: Collection[str] = ()) -> set[str]:
+    """Wait until the hub can send to a connection that was not there before; give the ids of all."""
+    await seen(lambda: bool(hub.connections() - set(before)))
+    return hub.connections()
+
+
 async def seen(wanted: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something inside is so that tells nobody."""
     async with asyncio.timeout(seconds):
@@ -120,7 +127,7 @@ class RealHub:
 
     def __init__(self, *arguments: str, port: int = 0) -> None:
         self._arguments = arguments
-        self.start(port)
+        self.start(port or free_port())
 
     def start(self, port: int) -> None:
         command = [str(SHARED / "hub/taskhub"), "--urls", f"http://127.0.0.1:{port}", *self._arguments]
@@ -131,14 +138,14 @@ class RealHub:
 
     def kill(self, *, hard: bool = True) -> None:
         (self.process.kill if hard else self.process.terminate)()
-        self.process.wait(20)
+        self.process.wait(60)  # one that is asked to end lets its clients finish for up to 30 s
         if self.process.stdout is not None:
             self.process.stdout.close()
 
-    def connections(self) -> list[Any]:
-        """Who is connected, as the hub sees it: a moment later than the client does."""
+    def connections(self) -> set[str]:
+        """Who is connected, by id, as the hub sees it: a moment later than the client does."""
         with urllib.request.urlopen(self.url + "/control/connections", timeout=60) as answer:
-            return list(json.loads(answer.read()))
+            return {one["id"] for one in json.loads(answer.read())}
 
     def post(self, path: str, body: Any = None) -> Any:
         data = b"" if body is None else json.dumps(body).encode()

@@ -23,6 +23,10 @@ class Stage:
     async def get(self, path: str) -> Any:
         return (await self.http.get("/control/" + path)).json()
 
+    async def empty(self) -> bool:
+        """Whether nobody is connected."""
+        return not await self.get("connections")
+
     async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
         async with asyncio.timeout(10):
             while not (found := await condition()):  # noqa: ASYNC110 - another process is asked

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import pytest
 from filelock import FileLock
 
 from tests import llm_server
+from tests.ports import free_port
 
 VERSION = "2.7.0b20260110"
 PACKAGES = (f"bigdl-core-cpp=={VERSION}", "intel-sycl-rt==2025.0.2", "intel-cmplr-lib-rt==2026.2.0")
@@ -117,7 +117,7 @@ class OllamaServer:
     """A running server with the model `tiny-random`; `kill` ends it, and what it runs the model in, as a crash would."""
 
     def __init__(self, state: Path, port: int = 0) -> None:
-        port = port or _free_port()
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = _environment(port, state)
         program = str(HOME / "ollama" / "ollama-lib")
@@ -151,12 +151,6 @@ def ollama(port: int = 0) -> Iterator[OllamaServer]:
             yield server
         finally:
             server.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def _environment(port: int, state: Path) -> dict[str, str]:

@@ -70,7 +70,10 @@ class Terminal:
         self.master = -1
 
     def end(self, seconds: float = LIMIT) -> tuple[int, dict[str, Any]]:
+        """Wait for the end; give exit code and document. `shown` is whole then: nobody has the terminal any more."""
         out, _ = self.process.communicate(timeout=seconds)
+        self._thread.join(LIMIT)
+        assert not self._thread.is_alive(), "somebody still has the terminal"
         return self.process.returncode, json.loads(out) if out else {}
 
     def close(self) -> None:

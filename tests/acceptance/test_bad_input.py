@@ -26,6 +26,7 @@ from tests.acceptance_kit import (
     run,
     until,
 )
+from tests.ports import free_port
 
 DOORS = {"connector": CONNECTOR, "english": ENGLISH, "verify": VERIFY, "document": DOCUMENT}
 BAD_STDIN = {
@@ -92,12 +93,6 @@ def test_what_powershell_sends_is_good_input(encoding, tmp_path):
     assert printed["config"]["duration_seconds"] == 300
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def try_hub(url, tmp_path, **more):
     settings = {"hub_url": url, "max_reconnect_attempts": 1, "workspace": str(tmp_path), "llm": "off", **more}
     return run(CONNECTOR, json.dumps(settings).encode())
@@ -160,14 +155,18 @@ def test_a_hub_that_wants_a_token(tmp_path):
         assert code == 4
         assert "S3CRET-wrong" not in json.dumps(printed) + err
         (tmp_path / "token").write_text("S3CRET-token\n", encoding="utf-8")
-        code, printed, err = try_hub(url, tmp_path, access_token_file=str(tmp_path / "token"), duration_seconds=0.5)
+        door = connector({"hub_url": url, "workspace": str(tmp_path), "access_token_file": str(tmp_path / "token")})
+        try:
+            door.wait_event("connected")
+            door.signal(signal.SIGTERM)
+            code, printed = door.end()
+        finally:
+            door.kill()
         assert code == 0, printed
-        assert "S3CRET" not in json.dumps(printed) + err
+        assert "S3CRET" not in json.dumps(printed) + "\n".join(door.lines)
 
 
-@pytest.mark.parametrize(
-    "limit", [{"max_reconnect_attempts": 1}, {"max_reconnect_attempts": 0, "duration_seconds": 1.5}]
-)
+@pytest.mark.parametrize("limit", [{"max_reconnect_attempts": 1}, {"max_reconnect_attempts": 0, "duration_seconds": 4}])
 def test_a_token_command_that_never_works_is_named_whether_attempts_or_time_run_out(limit, tmp_path):
     url = f"http://127.0.0.1:{free_port()}/taskhub"  # nobody is asked without a token
     code, printed, _ = try_hub(url, tmp_path, access_token_command="false", **limit)
@@ -309,12 +308,14 @@ def test_a_closed_stdout_is_no_crash(tmp_path):
     assert b"Traceback" not in done.stderr
 
 
+def stored(workspace):
+    return run([*CLI, "status", "--workspace", str(workspace), "--json"])[1]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 def test_a_reader_of_events_that_goes_away_costs_no_task(tmp_path):
     with hub("demo") as server:
-        settings = json.dumps(
-            {"hub_url": server.url, "workspace": str(tmp_path), "llm": "off", "duration_seconds": 4}
-        ).encode()
+        settings = json.dumps({"hub_url": server.url, "workspace": str(tmp_path), "llm": "off"}).encode()
         process = subprocess.Popen(
             CONNECTOR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
         )
@@ -322,15 +323,19 @@ def test_a_reader_of_events_that_goes_away_costs_no_task(tmp_path):
         process.stdin.close()
         process.stderr.readline()
         process.stderr.close()
-        server.wait_for_client()
-        tasks = [
-            {"id": f"t-{n}", "taskName": "Summarize x", "llmTaskType": "summarize", "content": str(n)}
-            for n in range(100)
-        ]
-        server.post("send", tasks, method="TaskHub")
-        out = process.stdout.read()
-        process.stdout.close()
-        code = process.wait(60)
+        try:
+            server.wait_for_client()
+            tasks = [
+                {"id": f"t-{n}", "taskName": "Summarize x", "llmTaskType": "summarize", "content": str(n)}
+                for n in range(100)
+            ]
+            server.post("send", tasks, method="TaskHub")
+            until(lambda: (stored(tmp_path)["received"], stored(tmp_path)["pending"]) == (100, 0), "100 tasks to end")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            out = process.stdout.read()
+            process.stdout.close()
+            code = process.wait(60)
     result = json.loads(out)
     assert code == 0
     assert result["tasks_received"] == 100
@@ -357,7 +362,7 @@ def test_a_reader_of_events_that_stands_still_holds_up_nothing(tmp_path):
             )  # their events are far more than a pipe holds, and nobody reads
 
             def all_done():
-                _, status, _ = run([*CLI, "status", "--workspace", str(tmp_path), "--json"])
+                status = stored(tmp_path)
                 return status["generated"] + status["reused"] == 2000
 
             until(all_done, "2,000 tasks to end")

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from tests.acceptance.model_server import model_server
-from tests.acceptance.test_models import SECRET, configure, free_port
+from tests.acceptance.test_models import SECRET, configure
 from tests.acceptance_kit import CLI, HUBS, connector, environment, hub, run
+from tests.ports import free_port
 
 
 def check(folder, *flags, **env):

@@ -13,9 +13,10 @@ import pytest
 
 from code_evolver.edges.hub.clients import CLIENTS
 from tests.acceptance_kit import HUBS, LAUNCHER, LIMIT, ROOT, Door, connector, environment, hub, until
-from tests.dying_kit import alive, balance, connector_of, free_port, no_orphans, status, task, verify_all, work_off
+from tests.dying_kit import alive, balance, connector_of, no_orphans, status, task, verify_all, work_off
 from tests.kill_at_step import STEPS
 from tests.ledger import read_places, troubles
+from tests.ports import free_port
 
 KILLS = int(os.environ.get("CODE_EVOLVER_KILLS", "14"))
 """Kills a client on the real hub: about 100 s for all on two busy cores. The whole suite is 200, with 50 restarts of the hub a client."""

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.acceptance_kit import CONNECTOR, HUBS, adds_up, connector, hub, run, until
+from tests.acceptance_kit import HUBS, adds_up, connector, hub, until
 from tests.dying_kit import alive, connector_of, status, task, work_off
 from tests.stopping_kit import launcher
 
@@ -106,10 +106,13 @@ def test_a_killed_connector_s_lock_does_not_block_the_next_start(tmp_path):
         door.kill()
         assert json.loads((tmp_path / ".code_evolver" / "owner.json").read_text(encoding="utf-8"))["pid"] == pid
         assert status(tmp_path)["running"] is False
-        settings = json.dumps(
-            {"hub_url": server.url, "workspace": str(tmp_path), "duration_seconds": 0.5, "llm": "off"}
-        )
-        code, result, _ = run(CONNECTOR, settings.encode())
+        door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
+        try:
+            door.wait_event("connected")
+            door.signal(signal.SIGTERM)
+            code, result = door.end()
+        finally:
+            door.kill()
     assert code == 0, result
 
 

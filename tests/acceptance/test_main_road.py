@@ -43,6 +43,7 @@ def test_three_hundred_mixed_tasks_end_and_every_node_runs(kind, tmp_path):
                      "--report-method", "TaskFinished"])  # fmt: skip
         try:
             door.wait_event("connected")
+            server.wait_for_client()
             server.post("send", mixed(300), method="TaskHub")
             door.wait_event("task_completed", 300)
             until(lambda: len(server.get("received")) >= 300, "300 reports")
@@ -72,6 +73,7 @@ def test_a_hub_that_waits_for_a_result_gets_a_receipt(kind, tmp_path):
         door = connector({"hub_url": server.url, "workspace": str(tmp_path)})
         try:
             door.wait_event("connected")
+            server.wait_for_client()
             first = server.post("ask", [summarize("a"), summarize("b"), 17], method="TaskHub", timeout=10)["answer"]
             again = server.post("ask", summarize("a"), method="TaskHub", timeout=10)["answer"]
             changed = server.post("ask", summarize("a", content="Another text."), method="TaskHub", timeout=10)[
@@ -142,7 +144,7 @@ def test_a_stream_and_what_was_pending_are_consumed(kind, tmp_path):
 
 def test_plain_english_connects_and_works(tmp_path):
     with hub("demo") as server:
-        request = f"Please connect to {server.url}, create workflows for every task, and stop after 3 seconds."
+        request = f"Please connect to {server.url}, create workflows for every task, and stop after 6 seconds."
         door = Door(
             [*ENGLISH, "--workspace", str(tmp_path)], stdin=request.encode(), env=environment(CODE_EVOLVER_LLM="off")
         )
@@ -154,17 +156,19 @@ def test_plain_english_connects_and_works(tmp_path):
             door.kill()
     assert code == 0, result
     assert result["parsed_by"] == "rules"
-    assert result["config"]["duration_seconds"] == 3
+    assert result["config"]["duration_seconds"] == 6
     assert result["workflows_generated"] == 1
 
 
 def test_plain_english_that_only_listens_leaves_tasks_pending(tmp_path):
     with hub("demo") as server:
-        request = json.dumps({"request": f"just receive from {server.url} for 2s, do not generate workflows"})
+        request = json.dumps({"request": f"just receive from {server.url}, do not generate workflows"})
         door = Door([*ENGLISH, "--workspace", str(tmp_path)], stdin=request.encode("utf-16"))
         try:
             door.wait_event("connected")
             server.post("send", [summarize("a"), summarize("b")], method="TaskHub")
+            door.wait_event("task_queued", 2)
+            door.signal(signal.SIGTERM)
             code, result = door.end()
         finally:
             door.kill()

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import time
 from contextlib import contextmanager
 
@@ -21,6 +20,7 @@ from tests.acceptance.model_server import (
     status,
 )
 from tests.acceptance_kit import CLI, CONNECTOR, adds_up, connector, environment, hub, run, until
+from tests.ports import free_port
 
 SECRET = "sk-verysecret-4711-model-key"
 PATIENT = 600.0
@@ -83,12 +83,6 @@ def dead_letter(folder):
     (one,) = listed["dead"]
     _, shown, _ = run([*CLI, "dead", "show", str(one["key"]), "--workspace", str(folder), "--json"])
     return shown
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def test_known_and_unknown_types_are_written_by_the_model_and_what_it_cost_is_told_everywhere(tmp_path):
@@ -247,8 +241,8 @@ def test_a_known_type_is_composed_when_the_patience_ends_and_an_unknown_one_wait
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [half, silence], ids=["in the middle of its answer", "before its answer"])
 def test_a_server_killed_at_work_is_waited_for(way, tmp_path):
-    with model_server() as first:
-        port = int(first.url.split(":")[2].split("/")[0])
+    port = free_port()
+    with model_server(port=port) as first:
         first.faults = [plan, way]
         configure(tmp_path, first.url)
         with working(tmp_path, [task("b", "classify")]) as door:

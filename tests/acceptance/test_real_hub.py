@@ -8,6 +8,7 @@ import pytest
 
 from code_evolver.edges.queue_sqlite import read_tasks
 from tests.acceptance_kit import CLI, connector, hub, needs_taskhub, run, until
+from tests.ports import free_port
 
 pytest.importorskip("pysignalr")
 pytestmark = [pytest.mark.hub, needs_taskhub, pytest.mark.parametrize("client", ["signalrcore", "pysignalr"])]
@@ -21,6 +22,7 @@ def collecting(server, workspace, client, **more):
     settings = {"hub_url": server.url, "workspace": str(workspace), "client": client, "auto_generate_workflows": False}
     door = connector({**settings, **more})
     assert door.wait_event("connected")[0]["client"] == client
+    server.wait_for_client()
     return door
 
 
@@ -70,13 +72,14 @@ def test_a_flood_of_100_000_is_durable_to_the_last_and_does_not_stay_in_memory(c
 
 def test_a_stream_is_opened_again_on_a_hub_that_was_restarted_and_what_comes_again_is_known(client, tmp_path):
     stream = [{"method": "StreamTasks", "arguments": [3, 5]}]
-    with hub("real") as first:
+    port = free_port()
+    with hub("real", port=port) as first:
         door = collecting(first, tmp_path, client, stream=stream)
         try:
             door.wait_event("task_queued", 3)
             first.stop()
             door.wait_event("disconnected")
-            with hub("real", port=int(first.base.rpartition(":")[2])):
+            with hub("real", port=port):
                 door.wait_event("task_duplicate", 3)
                 door.signal(signal.SIGTERM)
                 code, result = door.end()

@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from tests.acceptance_kit import adds_up, connector, environment, hub, needs_taskhub, until
-from tests.dying_kit import Silent, free_port, status
+from tests.dying_kit import Silent, status
 from tests.fault_walk import stamp
+from tests.ports import free_port
 from tests.stopping_kit import AT_ONCE, timed
 
 pytest.importorskip("pysignalr")
@@ -68,7 +69,7 @@ def test_a_stop_while_a_stage_of_connecting_hangs(stage, client, tmp_path):
 
 @contextlib.contextmanager
 def full_backlog():
-    """A port whose connections are never accepted: the very connect hangs."""
+    """A port whose connections are never accepted: the very connect hangs. Gives it, and the ports that we knock from."""
     waiting = socket.socket()
     waiting.bind(("127.0.0.1", 0))
     waiting.listen(0)
@@ -79,24 +80,22 @@ def full_backlog():
         one.connect_ex(waiting.getsockname())
         held.append(one)
     try:
-        yield waiting.getsockname()[1]
+        yield waiting.getsockname()[1], {one.getsockname()[1] for one in held}
     finally:
         for one in [*held, waiting]:
             one.close()
 
 
 def knocking(port):
-    """How many sockets of this machine wait for an answer of the port (state 02, SYN sent)."""
+    """From which ports of this machine somebody waits for an answer of the port (state 02, SYN sent)."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]]
-    return sum(row[2].endswith(f":{port:04X}") and row[3] == "02" for row in rows)
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "02"}
 
 
 def test_a_stop_while_the_very_connect_hangs(tmp_path):
-    with full_backlog() as port:
-        before = knocking(port)
-        with listening(f"http://127.0.0.1:{port}/taskhub", tmp_path) as door:
-            until(lambda: knocking(port) > before, "the connector to knock")
-            stopped_at_once(door)
+    with full_backlog() as (port, ours), listening(f"http://127.0.0.1:{port}/taskhub", tmp_path) as door:
+        until(lambda: knocking(port) - ours, "the connector to knock")
+        stopped_at_once(door)
 
 
 def test_a_stop_while_nobody_answers_at_all(tmp_path):

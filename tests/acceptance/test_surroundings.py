@@ -29,7 +29,8 @@ from tests.acceptance_kit import (
     run,
     until,
 )
-from tests.dying_kit import children, free_port, status, task, told
+from tests.dying_kit import children, status, task, told
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.usefixtures("nobody_is_left_behind"),
@@ -86,7 +87,7 @@ def never_read(form):
 
 STILL_READERS = {
     "one request": ([], [signal.SIGTERM], {0}),
-    "the duration": (["--duration", "4s"], [], {0}),
+    "the duration": (["--duration", "8s"], [], {0}),
     "two requests": ([], [signal.SIGINT, signal.SIGTERM], {0, 130}),  # the second may meet a run that has drained
 }
 
@@ -144,10 +145,12 @@ def test_the_demo_ends_by_itself_though_its_reader_stands_still(form, tmp_path):
 def test_a_closed_stdout_and_stdin_stop_nothing(tmp_path):
     with hub("demo") as server:
         command = shlex.join(LAUNCHER)
-        process = shell(f"exec {command} --hub-url {server.url} --workspace w --duration 4s <&- >&- 2>err", tmp_path)
+        process = shell(f"exec {command} --hub-url {server.url} --workspace w <&- >&- 2>err", tmp_path)
         try:
             server.wait_for_client()
             server.post("send", task(1), method="TaskHub")
+            until(lambda: status(tmp_path / "w")["generated"] == 1, "the task to end")
+            process.send_signal(signal.SIGTERM)
             code = process.wait(LIMIT)
         finally:
             _end(process)
@@ -218,6 +221,7 @@ def test_a_hub_without_the_report_method_costs_reports_only(tmp_path):
         door = connector({"hub_url": server.url, "workspace": str(tmp_path), "report_method": "NobodyListensToThis"})
         try:
             door.wait_event("connected")
+            server.wait_for_client()
             server.post("send", [task(0), task(1)], method="TaskHub")
             failed = door.wait_event("report_failed", 2)
             server.post("send", task(2), method="TaskHub")
@@ -245,6 +249,7 @@ def test_reports_are_sent_again_after_a_reconnect_until_they_are_answered(kind, 
         )
         try:
             door.wait_event("connected")
+            server.wait_for_client()
             server.post("send", [task(number) for number in range(4)], method="TaskHub")
             door.wait_event("task_queued", 4)
             server.stop()  # before the last ones are done: their reports have nowhere to go

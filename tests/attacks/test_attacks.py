@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,18 +133,21 @@ def test_most_of_the_attacks_on_files_and_network_succeed_without_a_child(tmp_pa
     assert len(crossed) >= 0.6 * len(harmless), crossed
 
 
-SMALL = Limits(wall=1.5, cpu=1, memory=256 * 1024 * 1024, stdout=1 << 20, stderr=1 << 20)
-EARLY = ("wall", "cpu")
+SMALL = Limits(wall=15, cpu=1, memory=256 * 1024 * 1024, stdout=1 << 20, stderr=1 << 20)
+"""Its time is long: on a busy machine, too, each attack meets its own limit first."""
+SHORT = replace(SMALL, wall=1.5)
+"""For those who wait."""
 
 
 @LINUX
 @ids(RESOURCES)
 def test_the_child_and_its_parent_contain(attack):
-    trials = ChildTrials(limits=SMALL, preload=("os", "time", "signal", "ctypes"))
+    limits = SHORT if attack.stopped_by == "wall" else SMALL
+    trials = ChildTrials(limits=limits, preload=("os", "time", "signal", "ctypes"))
     trial = trials.run(attack.bare(), [Case(attack.id, b"{}")], ["summarizer"])
     assert trial.failed == ""
     (run,) = trial.runs
-    assert run.stopped_by in ({"cpu", "wall"} if attack.stopped_by in EARLY else {attack.stopped_by})
+    assert run.stopped_by == attack.stopped_by
     assert len(run.calls) <= SMALL.calls
     assert len(run.stdout) <= SMALL.stdout
     assert len(run.stderr) <= 8 * SMALL.stderr_kept

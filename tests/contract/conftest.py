@@ -50,7 +50,9 @@ def on_stage(request: pytest.FixtureRequest) -> Callable[[Scene], None]:
         if base:
             async with httpx.AsyncClient(base_url=base, timeout=20) as http:
                 await http.post("/control/clear")
-                yield Stage(base, http)
+                stage = Stage(base, http)
+                await stage.until(stage.empty)  # one hub for all: the client before may still be listed
+                yield stage
         else:
             async with (
                 DemoHub(token="SECRET", **SETTINGS) as hub,

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -16,6 +18,14 @@ from tests.hub_stage import Stage
 TASK = {"id": "task-1", "taskName": "Summarize héllo 😀", "llmTaskType": "summarize", "content": "x"}
 
 
+@asynccontextmanager
+async def known(stage: Stage) -> AsyncIterator[PlainClient]:
+    """A client that the hub can send to: it knows itself connected a moment before."""
+    async with connected(stage.url) as client:
+        await stage.until(lambda: stage.get("connections"))
+        yield client
+
+
 def arguments(record: dict[str, Any]) -> Any:
     assert record["type"] == signalr.INVOCATION
     return record["arguments"]
@@ -23,7 +33,7 @@ def arguments(record: dict[str, Any]) -> Any:
 
 def test_a_pushed_task_arrives_as_it_was_sent(on_stage):
     async def scene(stage: Stage) -> None:
-        async with connected(stage.url) as client:
+        async with known(stage) as client:
             assert (await stage.post("send?method=TaskHub", TASK)).status_code == 200
             assert await client.next() == {"type": 1, "target": "TaskHub", "arguments": [TASK]}
 
@@ -32,7 +42,7 @@ def test_a_pushed_task_arrives_as_it_was_sent(on_stage):
 
 def test_several_arguments_arrive_in_order(on_stage):
     async def scene(stage: Stage) -> None:
-        async with connected(stage.url) as client:
+        async with known(stage) as client:
             await stage.post("send-args?method=Other", ["LLMTasks", {"tasks": [TASK]}, None, 1.5, True])
             record = await client.next()
             assert record["target"] == "Other"
@@ -75,7 +85,7 @@ def test_the_mock_hub_greets_and_tells_who_subscribed(on_stage):
 @pytest.mark.parametrize(("batch", "sizes"), [(1, [1] * 7), (3, [3, 3, 1])])
 def test_a_push_sends_numbered_tasks_of_mixed_types_in_batches(on_stage, batch, sizes):
     async def scene(stage: Stage) -> None:
-        async with connected(stage.url) as client:
+        async with known(stage) as client:
             answer = (await stage.post(f"push?count=7&rate=0&batch={batch}&type=mixed&padding=4&start=2")).json()
             assert answer["count"] == 7
             messages = [arguments(await client.next())[0] for _ in sizes]
@@ -91,7 +101,7 @@ def test_a_push_sends_numbered_tasks_of_mixed_types_in_batches(on_stage, batch, 
 
 def test_a_push_keeps_its_rate(on_stage):
     async def scene(stage: Stage) -> None:
-        async with connected(stage.url):
+        async with known(stage):
             answer = (await stage.post("push?count=10&rate=50&batch=1&type=generate")).json()
             assert 0.15 < answer["seconds"] < 3
 
@@ -100,7 +110,7 @@ def test_a_push_keeps_its_rate(on_stage):
 
 def test_a_call_that_wants_a_result_gets_the_clients_answer(on_stage):
     async def scene(stage: Stage) -> None:
-        async with connected(stage.url) as client:
+        async with known(stage) as client:
             asking = asyncio.create_task(stage.post("ask?method=TaskHub&timeout=5", TASK))
             record = await client.next()
             assert record["invocationId"].startswith("s")
@@ -114,7 +124,7 @@ def test_a_call_that_wants_a_result_gets_the_clients_answer(on_stage):
 
 def test_a_call_that_the_client_refuses_or_leaves_unanswered_is_an_error_of_the_hub(on_stage):
     async def scene(stage: Stage) -> None:
-        async with connected(stage.url) as client:
+        async with known(stage) as client:
             asking = asyncio.create_task(stage.post("ask?timeout=5", TASK))
             record = await client.next()
             await client.send(signalr.completion_error(record["invocationId"], "busy"))
@@ -235,7 +245,7 @@ async def end_of(client: PlainClient) -> int:
 
 def test_an_abort_is_a_close_record_and_an_orderly_close(on_stage):
     async def scene(stage: Stage) -> None:
-        async with connected(stage.url) as client:
+        async with known(stage) as client:
             await stage.post("abort")
             assert await client.next() == {"type": 7}
             assert await end_of(client) == 1000
@@ -266,7 +276,7 @@ def test_an_idle_hub_pings_and_keeps_a_client_that_never_pinged(on_stage):
 
 def test_a_record_of_an_unknown_type_gets_no_answer_and_does_not_end_the_connection(on_stage):
     async def scene(stage: Stage) -> None:
-        async with connected(stage.url) as client:
+        async with known(stage) as client:
             await client.send({"type": 99})
             await stage.post("send?method=TaskHub", TASK)
             assert arguments(await client.next()) == [TASK]
@@ -371,10 +381,6 @@ def test_connections_are_listed_while_they_last(on_stage):
             (found,) = await stage.until(lambda: stage.get("connections"))
             assert (found["transport"], found["protocol"]) == ("WebSockets", "json")
             assert "websockets" in found["userAgent"] or sys.version.split()[0] in found["userAgent"]
-
-        async def gone() -> bool:
-            return bool(await stage.get("connections") == [])
-
-        await stage.until(gone)
+        await stage.until(stage.empty)
 
     on_stage(scene)

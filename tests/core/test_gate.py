@@ -127,7 +127,7 @@ def test_the_gate_takes_a_few_milliseconds_at_most():
     """The figure to hold is 1 ms (benchmarks); here only that nothing is off by an order of magnitude."""
     taken = []
     for code in HONEST.values():
-        began = time.perf_counter()
+        began = time.process_time()  # of what others do on this machine nothing is measured
         check(code)
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
     assert statistics.median(taken) < 0.01

@@ -130,9 +130,11 @@ def test_the_childs_half_for_windows_runs_honest_programs_as_far_as_it_can_be_ha
 
 @POSIX
 def test_the_childs_half_for_windows_is_stopped_and_opens_nothing(python_that):
-    trials = ChildTrials(python=python_that("windows_like.py"), start="spawn", limits=Limits(wall=0.4))
-    runs = trials.run(b"while True: pass", [Case("one", b"")], ()).runs
+    python = python_that("windows_like.py")
+    hasty = ChildTrials(python=python, start="spawn", limits=Limits(wall=0.4))
+    runs = hasty.run(b"while True: pass", [Case("one", b"")], ()).runs
     assert [run.stopped_by for run in runs] == ["wall"]
+    trials = ChildTrials(python=python, start="spawn")
     runs = trials.run(f"open({__file__!r})".encode(), [Case("one", b"")], ()).runs
     assert "may not do this: open" in runs[0].stderr
 

@@ -1,7 +1,6 @@
 """edges.llm against a real llama.cpp server with a random model (Ollama: test_ollama_server.py)."""
 
 import asyncio
-import socket
 
 import httpx
 import pytest
@@ -12,8 +11,9 @@ from code_evolver.core.reply import PLAN_SCHEMA, read_code, read_plan
 from code_evolver.edges.llm import HttpModels
 from code_evolver.ports import Ask
 from tests.llm_server import LlamaServer, llama, unavailable
+from tests.ports import free_port
 
-pytestmark = pytest.mark.llm
+pytestmark = [pytest.mark.llm, pytest.mark.timeout(400)]  # the first run installs the server
 PLAN = Ask("plan", "general", "You plan.", "Plan a summary.", PLAN_SCHEMA, max_tokens=500)
 CODE = Ask("code", "general", "You write Python.", "Write a program.", max_tokens=40)
 
@@ -152,9 +152,7 @@ def test_a_server_started_late_is_noticed():
         pytest.skip(why)
 
     async def scenario():
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
+        port = free_port()
         models = models_at(f"http://127.0.0.1:{port}")
         with pytest.raises(ModelUnavailable):
             await models.ask(PLAN)

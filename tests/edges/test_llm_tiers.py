@@ -1,7 +1,6 @@
 """edges.llm with several models and backends: who is asked next, pauses, budgets, deadlines, discovery, the check."""
 
 import asyncio
-import socket
 import time
 
 import pytest
@@ -12,6 +11,7 @@ from code_evolver.edges.llm import HttpModels, discover
 from code_evolver.ports import Ask
 from tests.llm_asking import ASK, Events, config_of, one, run
 from tests.odd_server import answer, chat, odd_server
+from tests.ports import free_port
 
 
 def test_the_next_model_of_the_tier_answers_where_the_first_cannot():
@@ -23,13 +23,6 @@ def test_the_next_model_of_the_tier_answers_where_the_first_cannot():
             return reply.backend
 
     assert run(scenario()) == "b1"
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def test_a_backend_that_is_down_is_given_pauses_and_comes_back_by_itself():

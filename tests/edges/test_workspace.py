@@ -21,7 +21,7 @@ import subprocess, sys
 from pathlib import Path
 from code_evolver.edges.workspace import Workspace, hold
 with hold(Workspace.at(Path(sys.argv[1])), {"started": "2026-01-02T03:04:05Z", "command": "run"}):
-    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, close_fds=False)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
     print(child.pid, flush=True)
     sys.stdin.read()
     child.kill()
@@ -48,6 +48,7 @@ def another_process(workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str
         yield process, grandchild
     finally:
         process.kill()
+        os.kill(grandchild, signal.SIGKILL)  # it outlives its parent, and holds the other end of the pipe
         process.communicate(timeout=20)
 
 
@@ -135,16 +136,13 @@ def test_a_killed_owner_holds_nothing_although_its_child_lives_on(workspace: Wor
     with another_process(workspace) as (process, grandchild):
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=20)
-        try:
-            os.kill(grandchild, 0)
-            assert holder(workspace) is None
-            assert workspace.owner.exists()
-            with hold(workspace, {}) as held:
-                assert held.left_behind is not None
-                assert held.left_behind["pid"] == process.pid
-                assert json.loads(workspace.owner.read_text(encoding="utf-8"))["pid"] == os.getpid()
-        finally:
-            os.kill(grandchild, signal.SIGKILL)
+        assert holder(workspace) is None
+        assert workspace.owner.exists()
+        with hold(workspace, {}) as held:
+            assert held.left_behind is not None
+            assert held.left_behind["pid"] == process.pid
+            assert json.loads(workspace.owner.read_text(encoding="utf-8"))["pid"] == os.getpid()
+        os.kill(grandchild, 0)  # raises where it is gone
 
 
 def test_after_an_orderly_end_nothing_is_left_behind(workspace: Workspace):

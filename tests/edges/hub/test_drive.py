@@ -11,8 +11,10 @@ import pytest
 
 from code_evolver.core.errors import HubAuthentication, HubRefused, HubUnreachable, TokenUnavailable
 from code_evolver.core.setting_kinds import HubCall
+from tests.acceptance_kit import until
 from tests.fault_hub import NEGOTIATED, FaultHub, Peer, http
 from tests.hub_listening import Listening, failure, listening
+from tests.ports import free_port
 
 pytest.importorskip("pysignalr")
 CLIENTS = ("signalrcore", "pysignalr")
@@ -162,9 +164,7 @@ def test_a_hub_that_hangs_is_given_up_and_asked_again(client, what):
 
 def test_a_hub_that_is_down_at_the_start_is_waited_for(client):
     async def scene() -> None:
-        hub = FaultHub()
-        async with hub.running():
-            port = int(hub.url.rpartition(":")[2].partition("/")[0])
+        port = free_port()
         async with listening(f"http://127.0.0.1:{port}/hub", client=client) as heard:
             await heard.until(lambda heard: bool(heard.named("reconnecting")))
             assert "cannot be reached" in heard.named("connection_failed")[0]["error"]
@@ -226,9 +226,9 @@ def test_stop_ends_within_a_second_in_any_state(client, state):
                 await STATES[state](hub, heard)
             assert not heard.hub.connected
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     asyncio.run(scene())
-    assert threading.active_count() == before
+    until(lambda: not set(threading.enumerate()) - before, "its threads to end", 5)
 
 
 def test_a_token_command_that_hangs_does_not_hold_up_a_stop(client, tmp_path):

@@ -11,7 +11,7 @@ from code_evolver.core.errors import HubAuthentication
 from code_evolver.core.setting_kinds import HubCall
 from code_evolver.edges.hub.frames import HELD_BYTES
 from code_evolver.edges.hub.inbox import MAX_BYTES
-from tests.hub_listening import RealHub, failure, listening, needs_real_hub, real_hub, seen
+from tests.hub_listening import RealHub, failure, known, listening, needs_real_hub, real_hub, seen
 
 pytest.importorskip("pysignalr")
 pytestmark = [pytest.mark.hub, needs_real_hub, pytest.mark.parametrize("client", ["signalrcore", "pysignalr"])]
@@ -45,6 +45,7 @@ def test_large_messages_in_many_fragments_are_held_back_at_the_hub_while_nothing
             async with listening(hub.url + "/taskhub", client=client) as heard:
                 heard.gate.clear()
                 await heard.until(lambda heard: heard.hub.connected)
+                await known(hub)
                 pushing = asyncio.create_task(post(hub, "/control/push?count=200&rate=0&batch=1&padding=300000"))
                 await heard.asked.wait()
                 inbox, socket = heard.hub._inbox, heard.hub._conversation._connection._socket
@@ -90,6 +91,7 @@ def test_a_killed_hub_is_found_again_when_it_is_back(client, hard):
                 await heard.until(lambda heard: bool(heard.named("connection_failed")))
                 await asyncio.to_thread(hub.start, hub.port)
                 await heard.until(lambda heard: heard.hub.connected)
+                await known(hub)
                 await post(hub, "/control/send?method=TaskHub", {"id": 1})
                 await heard.until(lambda heard: heard.ids == [1])
 
@@ -101,6 +103,7 @@ def test_an_answer_never_reaches_a_restarted_hub_that_asks_under_the_same_id(cli
         with real_hub() as hub:
             async with listening(hub.url + "/taskhub", client=client) as heard:
                 await heard.until(lambda heard: heard.hub.connected, 60)
+                await known(hub)
                 heard.gate.clear()
                 lost = asyncio.create_task(post(hub, "/control/ask?method=TaskHub", {"id": "before"}))
                 await heard.asked.wait()
@@ -109,7 +112,7 @@ def test_an_answer_never_reaches_a_restarted_hub_that_asks_under_the_same_id(cli
                 await heard.until(lambda heard: bool(heard.named("disconnected")), 60)
                 await asyncio.to_thread(hub.start, hub.port)
                 await heard.until(lambda heard: heard.hub.connected, 60)
-                await seen(lambda: len(hub.connections()) == 1)
+                await known(hub)
                 asking = asyncio.create_task(post(hub, "/control/ask?method=TaskHub&timeout=60", {"id": "after"}))
                 await seen(
                     lambda: heard.under_way + heard.hub._inbox._records == 2
@@ -161,10 +164,12 @@ def test_tokens_redirects_and_rotation(client, tmp_path):
             assert type(error) is HubAuthentication
             async with listening(hub.url + "/redirect", client=client) as heard:
                 await heard.until(lambda heard: heard.hub.connected)
+                redirected = await known(hub)
             file = tmp_path / "token"
             file.write_text("SECRET", encoding="utf-8")
             async with listening(hub.url + "/secure/taskhub", client=client, access_token_file=str(file)) as heard:
                 await heard.until(lambda heard: heard.hub.connected)
+                await known(hub, redirected)
                 await post(hub, "/control/rotate-token?value=NEW")
                 file.write_text("NEW", encoding="utf-8")
                 await post(hub, "/control/abort")

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import pytest
 from code_evolver.core.errors import HubError, TokenUnavailable
 from code_evolver.core.session import HubSettings
 from code_evolver.edges.hub import token
+from tests.tool_servers import alive
 
 
 def fetch(**settings):
@@ -58,22 +60,14 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path):
     pid = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {pid}; wait"
     started = time.monotonic()
-    with pytest.raises(TokenUnavailable, match=r"within 0\.5 s"):
-        fetch(access_token_command=("sh", "-c", script), token_timeout_seconds=0.5)
+    with pytest.raises(TokenUnavailable, match="within 2 s"):
+        fetch(access_token_command=("sh", "-c", script), token_timeout_seconds=2.0)
     assert time.monotonic() - started < 5
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            os.kill(int(pid.read_text()), 0)
-        except ProcessLookupError:
-            return
-        state = Path(f"/proc/{pid.read_text().strip()}/stat").read_text(encoding="utf-8").split()[2]
-        if state == "Z":
-            return
-    pytest.fail("the child lives on")
+    assert not alive(int(pid.read_text(encoding="utf-8")))
 
 
 def open_files():
+    gc.collect()  # what a test before left in a circle closes its file when that is found
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -83,8 +77,8 @@ def test_what_a_command_left_behind_with_its_output_open_holds_up_nothing_and_le
     async def scene():
         before = open_files()
         started = time.monotonic()
-        with pytest.raises(TokenUnavailable, match=r"within 0\.5 s"):
-            await token.fetch(HubSettings("http://h", access_token_command=command, token_timeout_seconds=0.5))
+        with pytest.raises(TokenUnavailable, match="within 2 s"):
+            await token.fetch(HubSettings("http://h", access_token_command=command, token_timeout_seconds=2.0))
         assert time.monotonic() - started < 5
         await asyncio.sleep(0)  # a transport closes its file in the next turn
         assert open_files() == before
