@@ -22,7 +22,7 @@ from websockets.protocol import OPEN, Event
 from code_evolver.core import backoff
 from code_evolver.core.errors import HubAuthentication, HubError, HubRefused, HubUnreachable
 from code_evolver.core.session import HubSettings
-from code_evolver.core.signalr import SEPARATOR, Oversized, Splitter
+from code_evolver.core.signalr import Oversized, Splitter
 from code_evolver.edges.hub import trust
 from code_evolver.edges.hub.negotiate import USER_AGENT, Address
 
@@ -104,9 +104,9 @@ class Socket(ws_client.ClientConnection):
             await self._more()
         return self._records.pop(0)
 
-    async def recv(self, decode: bool | None = None) -> str:  # type: ignore[override]  # noqa: ARG002
-        """Give the first record as text with its separator: what a client library's handshake asks for."""
-        return (await self.first() + SEPARATOR).decode("utf-8", "replace")
+    async def recv(self, decode: bool | None = None) -> bytes:  # type: ignore[override]  # noqa: ARG002
+        """Give the first record: what a client library's handshake asks for."""
+        return await self.first()
 
     def put(self, record: bytes) -> None:
         """Write one record (with its 0x1e) as a text frame, without waiting. Raises HubUnreachable."""
