@@ -1,6 +1,5 @@
 import asyncio
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from code_evolver.core.errors import ConfigurationError, HubAuthentication, HubRefused, HubUnreachable
 from code_evolver.core.session import HubSettings
 from code_evolver.edges.hub.negotiate import Address, negotiate
+from tests.certificates import certificate
 from tests.fault_hub import NEGOTIATED, FaultHub, http
 
 CLASSIC = {
@@ -139,18 +139,6 @@ def test_user_and_password_of_the_address_become_basic_authorization_unless_ther
 
     assert asyncio.run(scene(None)) == "Basic bWU6cHc="
     assert asyncio.run(scene("T")) == "Bearer T"
-
-
-def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """Make a self-signed certificate of 127.0.0.1; give a server's context with it, and its file."""
-    key, cert = folder / f"{name}.key", folder / f"{name}.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return context, cert
 
 
 def ask_with_tls(context: ssl.SSLContext, ca_file: Path | None) -> Address:
