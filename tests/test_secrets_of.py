@@ -35,6 +35,7 @@ def test_files_and_variables_that_the_configuration_names_are_known(tmp_path):
 
 def test_a_file_that_is_not_there_is_nothing():
     assert found({"access_token_file": "/no/such/file"}) == set()
+    assert found({"access_token_file": "~nobody-of-this-name/token"}) == set()
 
 
 def test_what_comes_up_later_is_hidden_from_then_on():

@@ -29,7 +29,7 @@ def secrets_of(resolved: Resolved, environment: Mapping[str, str] | None = None)
     rows = [*_rows(resolved.sections, "llm", "backends"), *_rows(resolved.sections, "tools")]
     found += [surroundings.get(str(row.get("api_key_env")), "") for row in rows]
     files = [settings.access_token_file, *(row.get("api_key_file") for row in rows)]
-    found += [_text_of(Path(str(name)).expanduser()) for name in files if name]
+    found += [_text_of(str(name)) for name in files if name]
     return [secret for secret in found if len(secret) >= _SHORTEST]
 
 
@@ -41,11 +41,11 @@ def _rows(sections: Mapping[str, Any], *path: str) -> list[Mapping[str, Any]]:
     return [row for row in part.values() if isinstance(row, Mapping)] if isinstance(part, Mapping) else []
 
 
-def _text_of(path: Path) -> str:
+def _text_of(name: str) -> str:
     try:
-        with path.open("rb") as file:
+        with Path(name).expanduser().open("rb") as file:
             return file.read(_LONGEST_FILE).decode("utf-8-sig", "replace").strip()
-    except OSError:
+    except (OSError, RuntimeError):
         return ""  # whoever needs the file says what is wrong with it
 
 
