@@ -1,7 +1,10 @@
 """What is secret is known from every place where it can stand, and learnt while a run lasts."""
 
+import tracemalloc
+from itertools import count
+
 from code_evolver.core.settings import Layer, from_config, from_json, resolve
-from code_evolver.secrets_of import Secrets, secrets_of
+from code_evolver.secrets_of import LEARNT, Secrets, secrets_of
 
 
 def found(given=None, config=None, **environment):
@@ -32,6 +35,7 @@ def test_files_and_variables_that_the_configuration_names_are_known(tmp_path):
 
 def test_a_file_that_is_not_there_is_nothing():
     assert found({"access_token_file": "/no/such/file"}) == set()
+    assert found({"access_token_file": "~nobody-of-this-name/token"}) == set()
 
 
 def test_what_comes_up_later_is_hidden_from_then_on():
@@ -40,6 +44,38 @@ def test_what_comes_up_later_is_hidden_from_then_on():
     secrets.learn("Bearer second-secret")
     secrets.learn("x")
     assert secrets.clean("first-secret second-secret x") == "*** *** x"
+
+
+def made(number: int) -> str:
+    """A token as issuers make them: new each time, and long."""
+    return f"{number:08d}." + "0123456789abcdefghijklmnopqrstuvwxyz-ABC" * 15
+
+
+def test_a_token_at_every_connection_takes_no_more_memory_than_the_latest_do():
+    secrets, numbers, held = Secrets(["first-secret"]), count(), []
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            for _ in range(LEARNT + 10):
+                secrets.learn(f"Bearer {made(next(numbers))}")
+            held.append(tracemalloc.get_traced_memory()[0])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < 50_000, held
+    assert peak < 2_000_000
+    latest = next(numbers) - 1
+    said = " ".join(made(number) for number in range(latest - LEARNT + 1, latest + 1))
+    assert secrets.clean(f"first-secret {said}") == " ".join(["***"] * (LEARNT + 1))
+
+
+def test_what_is_in_use_stays_hidden_whatever_comes_up_beside_it():
+    secrets = Secrets(["Bearer of-the-settings"])
+    for number in range(3 * LEARNT):
+        secrets.learn("Bearer of-the-settings")
+        secrets.learn("Basic used-each-time")
+        secrets.learn(made(number))
+    assert secrets.clean("used-each-time of-the-settings") == "*** ***"
 
 
 def test_a_document_is_cleaned_and_stays_one():

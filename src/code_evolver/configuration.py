@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from code_evolver.core import yaml_strict
 from code_evolver.core.errors import ConfigurationError, InputError
-from code_evolver.core.settings import Layer, Resolved, from_config, from_environment, resolve
+from code_evolver.core.settings import ROWS, Layer, Resolved, from_config, from_environment, resolve
 from code_evolver.core.strict_json import show
 
 SHIPPED = Path(__file__).resolve().parent / "tools"
@@ -36,10 +37,21 @@ def workspace_flag(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def load(given: Layer, environment: Mapping[str, str] | None = None) -> Resolved:
-    """Resolve the settings of a door. Raises ConfigurationError that names key and file."""
+    """Resolve the settings of a door; `~` at the beginning of a path is the home folder.
+
+    Raises ConfigurationError that names key and file.
+    """
     surroundings = from_environment(os.environ if environment is None else environment)
-    workspace = resolve(given, surroundings).settings.workspace
-    return resolve(given, surroundings, from_config(read_config(Path(workspace) / "config.yaml"), "config.yaml"))
+    workspace = _from_home(resolve(given, surroundings)).settings.workspace
+    config = from_config(read_config(Path(workspace) / "config.yaml"), "config.yaml")
+    return _from_home(resolve(given, surroundings, config))
+
+
+def _from_home(resolved: Resolved) -> Resolved:
+    given = {row.name: getattr(resolved.settings, row.name) for row in ROWS.values() if row.kind.metavar == "PATH"}
+    # Not Path.expanduser, which raises for ~name where there is no such user; a folder may have such a name.
+    paths = {name: os.path.expanduser(path) for name, path in given.items() if path}  # noqa: PTH111
+    return replace(resolved, settings=replace(resolved.settings, **paths))
 
 
 def read_config(path: Path) -> Any:

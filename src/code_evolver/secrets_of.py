@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from code_evolver.core.redact import Redactor
+from code_evolver.core.redact import Redactor, forms
 from code_evolver.core.settings import Resolved
 from code_evolver.core.strict_json import dumps
 
@@ -14,6 +15,9 @@ _NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
 _SHORTEST = 6
 _LONGEST_FILE = 64 * 1024
 """Bytes."""
+LEARNT = 64
+"""Secrets that came up in a run and are still hidden: a result names the last twenty errors, and an attempt to connect
+brings up three at most (token, redirect's token, cookie)."""
 
 
 def secrets_of(resolved: Resolved, environment: Mapping[str, str] | None = None) -> list[str]:
@@ -25,7 +29,7 @@ def secrets_of(resolved: Resolved, environment: Mapping[str, str] | None = None)
     rows = [*_rows(resolved.sections, "llm", "backends"), *_rows(resolved.sections, "tools")]
     found += [surroundings.get(str(row.get("api_key_env")), "") for row in rows]
     files = [settings.access_token_file, *(row.get("api_key_file") for row in rows)]
-    found += [_text_of(Path(str(name)).expanduser()) for name in files if name]
+    found += [_text_of(str(name)) for name in files if name]
     return [secret for secret in found if len(secret) >= _SHORTEST]
 
 
@@ -37,28 +41,42 @@ def _rows(sections: Mapping[str, Any], *path: str) -> list[Mapping[str, Any]]:
     return [row for row in part.values() if isinstance(row, Mapping)] if isinstance(part, Mapping) else []
 
 
-def _text_of(path: Path) -> str:
+def _text_of(name: str) -> str:
     try:
-        with path.open("rb") as file:
+        with Path(name).expanduser().open("rb") as file:
             return file.read(_LONGEST_FILE).decode("utf-8-sig", "replace").strip()
-    except OSError:
+    except (OSError, RuntimeError):
         return ""  # whoever needs the file says what is wrong with it
 
 
-class Secrets:
-    """Cleans what leaves a run. Secrets that come up while it lasts (a command's token, a redirect's) are learnt."""
+def _bare(secret: str) -> str:
+    return secret.removeprefix("Bearer ").removeprefix("Basic ").strip()
 
-    def __init__(self, known: list[str]) -> None:
-        """Take those known at the start."""
-        self._known = set(known)
-        self._redactor = Redactor(known)
+
+class Secrets:
+    """Cleans what leaves a run. Secrets that come up while it lasts (a command's token, a redirect's) are learnt.
+
+    The latest LEARNT of these are kept: a connection may bring new ones each time, for as long as a run lasts.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        """Take those known at the start, which are never forgotten."""
+        self._known = {form for one in known for form in (one, _bare(one)) if len(form) >= _SHORTEST}
+        self._redactor = self._lasting = Redactor(self._known)
+        self._learnt: dict[str, set[str]] = {}  # the forms of each, the latest last
 
     def learn(self, secret: str) -> None:
-        """Hide this one too from now on."""
-        bare = secret.removeprefix("Bearer ").removeprefix("Basic ").strip()
-        if len(bare) >= _SHORTEST and bare not in self._known:
-            self._known.add(bare)
-            self._redactor = Redactor(self._known)
+        """Hide this one too from now on, at least until LEARNT others have come up since it was last learnt."""
+        bare = _bare(secret)
+        if len(bare) < _SHORTEST or bare in self._known:
+            return
+        known = self._learnt.pop(bare, None)
+        self._learnt[bare] = known or forms(bare)
+        if known is None:
+            if len(self._learnt) > LEARNT:
+                del self._learnt[next(iter(self._learnt))]
+            # Another object: the thread that writes events may be cleaning a text right now.
+            self._redactor = self._lasting.knowing(chain.from_iterable(self._learnt.values()))
 
     def clean(self, text: str) -> str:
         """Give a text without them."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, Message, read_message, receipt
+from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, Message, holds_tasks, read_message, receipt
 from code_evolver.core.setting_table import ROWS
 from code_evolver.core.task import Put, Refusal, Task, node_input
 from code_evolver.core.task_reading import CONTENT_FIELDS
@@ -191,6 +191,31 @@ def test_a_list_has_as_many_elements_as_it_is_long(elements):
 
 def made(count: int, letters: str = "") -> tuple[Task, ...]:
     return read_message([[{**TASK, "id": f"{letters}{number}"} for number in range(count)]]).tasks
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        TASK, [TASK], {"tasks": [TASK, 17]}, json.dumps([TASK]), {"t1": TASK},
+        {"id": 7, "content": "Some notes."}, {"name": "Summarize notes"}, {"id": 7, "type": "poem"}, {"prompt": "A poem."},
+        [{"name": "LLMTasks"}, {"name": "Notes", "text": "Some notes."}],
+    ],
+)  # fmt: skip
+def test_a_result_with_tasks_holds_some(result):
+    assert holds_tasks(read_message([result]))
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        True, 5, "", "subscribed to LLMTasks", [], {}, ["a", "b"], [{"id": 5}], {"success": True}, {"connectionId": "abc"},
+        {"status": "ok", "count": 3}, {"success": True, "message": "joined group LLMTasks"}, {"tasks": []},
+        {"name": "LLMTasks", "members": 3}, {"id": "c", "name": "LLMTasks", "members": 3}, {"id": "c", "context": "LLMTasks"},
+        {"text": "subscribed"}, {"type": "subscribed"},
+    ],
+)  # fmt: skip
+def test_a_result_about_the_hub_holds_none(result):
+    assert not holds_tasks(read_message([result]))
 
 
 def test_a_receipt_names_what_became_of_each_task():

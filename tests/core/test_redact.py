@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 from urllib.parse import quote
 
 import pytest
@@ -70,6 +71,22 @@ def test_what_looks_like_a_secret_is_hidden(text, canary):
 )
 def test_innocent_text_stays(text):
     assert Redactor(["", None, "abc"]).clean(text) == text
+
+
+def test_a_long_secret_takes_the_memory_of_its_forms():
+    tracemalloc.start()
+    try:
+        redactor = Redactor(["a.b" * 1000])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000
+    assert redactor.clean("x " + "a.b" * 1000) == "x ***"
+
+
+def test_a_secret_within_another_does_not_spare_the_rest_of_it():
+    redactor = Redactor(["whole-secret-of-ours"]).knowing(["secret"])
+    assert redactor.clean("whole-secret-of-ours, secret") == "***, ***"
 
 
 def test_a_part_of_a_query_that_is_no_secret_stays():

@@ -111,11 +111,20 @@ def test_json_settings_of_every_kind_are_read():
         ({"subscribe": [{"arguments": []}]}, "without a method"),
         ({"subscribe": [{"method": "A", "argumants": []}]}, "argumants"),
         ({"subscribe": [{"method": "A", "arguments": "x"}]}, "list"),
+        ({"subscribe": [{"method": "A", "arguments": [[math.inf]]}]}, "JSON cannot hold"),
+        ({"stream": [{"method": "A", "arguments": [{"a": math.nan}]}]}, "JSON cannot hold"),
+        ({"subscribe": [{"method": "A", "arguments": [b"x"]}]}, "JSON cannot hold"),
         ({"subscribe": 7}, "list of hub calls"),
         ({"subscribe": ["A"] * 101}, "101"),
         ({"headers": ["a"]}, "headers"),
         ({"headers": {"a b": "c"}}, "header"),
-        ({"headers": {"a": "b\r\nc: d"}}, "headers"),
+        ({"headers": {"a": "b\r\nc: d"}}, "single line"),
+        ({"headers": {"a": "b\n"}}, "single line"),
+        ({"headers": {"a": "é"}}, "ASCII"),
+        ({"headers": {"a": 1}}, "ASCII text"),
+        ({"headers": {"a": " b"}}, "spaces around"),
+        ({"headers": {"host": "example.org"}}, "'host', which every connection has"),
+        ({"headers": {"Sec-WebSocket-Key": "x"}}, "'Sec-WebSocket-Key', which"),
         ({"access_token_command": []}, "a command"),
         ({"access_token_command": 'a "b'}, "split"),
         ({"access_token": "a", "access_token_file": "b"}, "both"),
@@ -213,6 +222,8 @@ def test_a_secret_header_on_the_command_line_is_refused():
 def test_broken_json_in_a_flag_says_where():
     with pytest.raises(InputError, match=r"--subscribe is no JSON.*line 1"):
         from_flags({"subscribe": '[{"method": }]'})
+    with pytest.raises(InputError, match=r"--subscribe has arguments that JSON cannot hold"):
+        from_flags({"subscribe": '[{"method": "A", "arguments": [1e999]}]'})
 
 
 def test_the_environment_is_read_and_empty_variables_count_as_not_set():

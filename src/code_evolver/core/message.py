@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from code_evolver.core.keys import by_folded_key, fold
 from code_evolver.core.strict_json import MAX_DEPTH, depth_over, dumps, kind, show
-from code_evolver.core.task import Put, Refusal, Task, read_task
+from code_evolver.core.task import UNTYPED, Put, Refusal, Task, read_task
 from code_evolver.core.task_reading import canonical_text, id_of, is_task, looks_like_task, plan_of
 
 LARGEST_RAW = 16 * 1024 * 1024
@@ -79,6 +79,19 @@ def read_message(arguments: Sequence[Any], *, raw: bytes = b"", hub_name: str = 
     else:
         _arguments(arguments, hub_name, reading)
     return Message(tuple(reading.tasks), tuple(reading.refusals), len(reading.tasks) + len(reading.refusals))
+
+
+def holds_tasks(message: Message) -> bool:
+    """Say whether any of its tasks is surely one: a hub may answer a call with a word, or with an object about itself."""
+    return any(_is_surely_one(task) for task in message.tasks)
+
+
+def _is_surely_one(task: Task) -> bool:
+    """Take what has a key that only tasks have; or says what is to be done, and by an id or a name which one it is."""
+    if is_task(task.raw):
+        return True
+    to_do = task.type != UNTYPED or not _ABOUT.issuperset(task.fields)
+    return to_do and (task.id_given or bool(task.name))
 
 
 def _arguments(arguments: Sequence[Any], hub_name: str, reading: _Reading) -> None:

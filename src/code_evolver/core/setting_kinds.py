@@ -22,6 +22,8 @@ YEAR = 365 * 24 * 3600
 """The longest duration that is taken for meant, in seconds."""
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_OWN_HEADERS = frozenset({"host", "connection", "upgrade", "content-length", "transfer-encoding"})
+"""With a second one of these a server refuses the request."""
 _TOKEN_KEY = re.compile(r"(?:^|[&?])(access_token|token|api_key|sig)=", re.IGNORECASE)
 
 
@@ -243,6 +245,10 @@ def _read_call(value: Any) -> HubCall:
         raise Wrong("has a call without a method.")
     if not isinstance(arguments, Sequence) or isinstance(arguments, str):
         raise _must_be("given a list as arguments", arguments)
+    try:
+        strict_json.dumps(arguments)
+    except (ValueError, TypeError, RecursionError):
+        raise Wrong("has arguments that JSON cannot hold.", "A number such as 1e999 is none in JSON.") from None
     return HubCall(_text_of(value["method"], 256), tuple(arguments))
 
 
@@ -288,8 +294,14 @@ def _read_headers(value: Any, as_text: bool) -> Mapping[str, str]:
     for name, content in found.items():
         if not isinstance(name, str) or not _HEADER.match(name):
             raise Wrong(f"has a name that is no header's name: {show(name, 40)}.")
-        if not isinstance(content, str) or not content.isprintable():
-            raise Wrong(f"has a value for {show(name, 40)} that is no single line of text.")
+        if name.lower() in _OWN_HEADERS or name.lower().startswith("sec-websocket-"):
+            raise Wrong(
+                f"has {show(name, 40)}, which every connection has already.", "Leave it out: hub_url decides it."
+            )
+        if not isinstance(content, str) or not (content.isprintable() and content.isascii()):
+            raise Wrong(f"has a value for {show(name, 40)} that is no single line of ASCII text.")
+        if content != content.strip():
+            raise Wrong(f"has a value for {show(name, 40)} with spaces around it.")
     return dict(found)
 
 

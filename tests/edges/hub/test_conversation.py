@@ -119,7 +119,7 @@ def test_results_of_subscribe_calls_and_stream_items_are_received_and_refusals_a
     async def behave(peer: Peer) -> None:
         await peer.heard(lambda peer: len([record for record in peer.records if record["type"] in (1, 4)]) == 4)
         pending, nothing, wrong, stream = [record for record in peer.records if record["type"] in (1, 4)]
-        await peer.say({"type": 3, "invocationId": pending["invocationId"], "result": {"id": "pending"}})
+        await peer.say({"type": 3, "invocationId": pending["invocationId"], "result": {"id": "pending", "prompt": "x"}})
         await peer.say({"type": 3, "invocationId": nothing["invocationId"], "result": None})
         await peer.say({"type": 3, "invocationId": wrong["invocationId"], "error": "Method does not exist."})
         await peer.say({"type": 2, "invocationId": stream["invocationId"], "item": {"id": "item"}})
@@ -140,6 +140,27 @@ def test_results_of_subscribe_calls_and_stream_items_are_received_and_refusals_a
                 ("TaskHub", None),
             ]
             assert "Method does not exist" in heard.named("notice")[0]["message"]
+
+    asyncio.run(scene())
+
+
+def test_a_result_of_a_subscribe_call_that_holds_no_task_is_no_message(client):
+    answers = [True, 0, "", "subscribed to LLMTasks", ["a"], {"success": True}, {"name": "LLMTasks", "members": 3}]
+
+    async def behave(peer: Peer) -> None:
+        await peer.heard(lambda peer: sum(record["type"] == 1 for record in peer.records) == len(answers))
+        for call, answer in zip((record for record in peer.records if record["type"] == 1), answers, strict=True):
+            await peer.say({"type": 3, "invocationId": call["invocationId"], "result": answer})
+        await peer.push("last")
+
+    async def scene() -> None:
+        subscribe = [HubCall(f"Join{number}") for number in range(len(answers))]
+        async with (
+            FaultHub(behave).running() as hub,
+            listening(hub.url, client=client, subscribe=subscribe) as heard,
+        ):
+            await heard.until(lambda heard: "last" in heard.ids)
+            assert [one.target for one in heard.received] == ["TaskHub"]
 
     asyncio.run(scene())
 

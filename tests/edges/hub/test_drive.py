@@ -141,6 +141,30 @@ def test_a_refused_handshake_gives_the_hubs_own_words(client):
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("answer", [b"", b"[]", b'{"error":""}', b'{"error":{}}', b'{"a":"\xff"}'])
+def test_an_answer_to_the_handshake_that_is_none_is_refused(client, answer):
+    async def scene() -> None:
+        hub = FaultHub()
+        hub.handshake = answer + b"\x1e"
+        async with hub.running():
+            error, _ = await failure(hub.url, client=client)
+        assert type(error) is HubRefused
+        assert "handshake" in str(error)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("answer", [b' {"error":null}', b'{"minorVersion":0}'])
+def test_an_answer_to_the_handshake_without_an_error_is_taken(client, answer):
+    async def scene() -> None:
+        hub = FaultHub()
+        hub.handshake = answer + b"\x1e"
+        async with hub.running(), listening(hub.url, client=client) as heard:
+            await heard.until(lambda heard: heard.hub.connected)
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("what", ["upgrade", "handshake"])
 def test_a_hub_that_hangs_is_given_up_and_asked_again(client, what):
     async def scene() -> None:

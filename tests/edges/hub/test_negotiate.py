@@ -1,11 +1,13 @@
 import asyncio
-import subprocess
+import ssl
+from pathlib import Path
 
 import pytest
 
 from code_evolver.core.errors import ConfigurationError, HubAuthentication, HubRefused, HubUnreachable
 from code_evolver.core.session import HubSettings
 from code_evolver.edges.hub.negotiate import Address, negotiate
+from tests.certificates import certificate
 from tests.fault_hub import NEGOTIATED, FaultHub, http
 
 CLASSIC = {
@@ -139,29 +141,42 @@ def test_user_and_password_of_the_address_become_basic_authorization_unless_ther
     assert asyncio.run(scene("T")) == "Bearer T"
 
 
-def test_a_wrong_certificate_is_said_and_a_trusted_one_works(tmp_path):
-    import ssl
-
-    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True,
-    )  # fmt: skip
-
-    async def scene(ca_file: str | None) -> Address:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        hub = FaultHub()
-        server = await asyncio.start_server(hub._serve, "127.0.0.1", 0, ssl=context)
+def ask_with_tls(context: ssl.SSLContext, ca_file: Path | None) -> Address:
+    async def scene() -> Address:
+        server = await asyncio.start_server(FaultHub()._serve, "127.0.0.1", 0, ssl=context)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            return await negotiate(HubSettings(f"https://127.0.0.1:{port}/hub", ca_file=ca_file), None)
+            settings = HubSettings(f"https://127.0.0.1:{port}/hub", ca_file=str(ca_file) if ca_file else None)
+            return await negotiate(settings, None)
 
+    return asyncio.run(scene())
+
+
+def test_a_wrong_certificate_is_said_and_a_trusted_one_works(tmp_path):
+    context, cert = certificate(tmp_path, "cert")
     with pytest.raises(HubRefused, match="certificate that is not trusted"):
-        asyncio.run(scene(None))
-    assert asyncio.run(scene(cert)).url.startswith("wss://127.0.0.1:")
+        ask_with_tls(context, None)
+    assert ask_with_tls(context, cert).url.startswith("wss://127.0.0.1:")
     with pytest.raises(ConfigurationError, match="ca_file"):
-        asyncio.run(scene(str(tmp_path / "missing.pem")))
+        ask_with_tls(context, tmp_path / "missing.pem")
+
+
+def test_a_ca_file_that_changes_is_read_again_and_one_that_has_gone_may_come_back(tmp_path):
+    before, old = certificate(tmp_path, "old")
+    after, new = certificate(tmp_path, "new")
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(old.read_bytes())
+    assert ask_with_tls(before, ca_file)
+    ca_file.unlink()
+    with pytest.raises(HubUnreachable, match=r"ca_file .* cannot be used: No such file"):
+        ask_with_tls(after, ca_file)
+    ca_file.write_text("not yet", encoding="utf-8")
+    with pytest.raises(HubUnreachable, match="no certificate in PEM form"):
+        ask_with_tls(after, ca_file)
+    ca_file.write_bytes(new.read_bytes())
+    assert ask_with_tls(after, ca_file)
+    with pytest.raises(HubRefused, match="not trusted"):
+        ask_with_tls(before, ca_file)
 
 
 def test_tls_to_a_port_without_tls_is_said():

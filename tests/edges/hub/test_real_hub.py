@@ -24,7 +24,7 @@ async def post(hub: RealHub, path: str, body: Any = None) -> Any:
 def test_tasks_results_calls_and_streams(client):
     async def scene() -> None:
         with real_hub() as hub:
-            hub.post("/control/pending", [{"id": "pending"}])
+            hub.post("/control/pending", [{"id": "pending", "prompt": "x"}])
             calls: dict[str, Any] = {"subscribe": [HubCall("PendingTasks")], "stream": [HubCall("StreamTasks", (2, 1))]}
             async with listening(hub.url + "/taskhub", client=client, **calls) as heard:
                 await heard.until(lambda heard: len(heard.received) == 3)

@@ -7,6 +7,7 @@ from typing import Any
 
 from code_evolver.core import signalr
 from code_evolver.core.errors import HubRefused, HubUnreachable
+from code_evolver.core.message import holds_tasks, read_message
 from code_evolver.core.session import HubSettings
 from code_evolver.core.signalr import BadRecord, Oversized
 from code_evolver.core.strict_json import show
@@ -199,7 +200,8 @@ class Conversation:
                        hint="Check `subscribe`: the method's name and arguments.")  # fmt: skip
         if error is not None or result is None or self.refusing:
             return None
-        return Received(self.number, method, (result,), None, record)
+        message = read_message((result,), raw=record, hub_name=self._settings.hub_name)
+        return Received(self.number, method, (result,), None, record, "", message) if holds_tasks(message) else None
 
     def _closed(self, found: Mapping[str, Any]) -> None:
         self.kicked = found.get("allowReconnect") is not True

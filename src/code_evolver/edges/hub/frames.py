@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 import websockets.asyncio.client as ws_client
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI, WebSocketException
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import CLOSED, CLOSING, OPEN, Event
@@ -22,8 +22,8 @@ from websockets.protocol import CLOSED, CLOSING, OPEN, Event
 from code_evolver.core import backoff
 from code_evolver.core.errors import HubAuthentication, HubError, HubRefused, HubUnreachable
 from code_evolver.core.session import HubSettings
-from code_evolver.core.signalr import SEPARATOR, Splitter
-from code_evolver.edges.hub import trust
+from code_evolver.core.signalr import Splitter
+from code_evolver.edges.hub import proxies, trust
 from code_evolver.edges.hub.negotiate import USER_AGENT, Address
 
 HELD_RECORDS = 5_000
@@ -126,9 +126,9 @@ class Socket(ws_client.ClientConnection):
             await self._more()
         return self._records.pop(0)
 
-    async def recv(self, decode: bool | None = None) -> str:  # type: ignore[override]  # noqa: ARG002
-        """Give the first record as text with its separator: what a client library's handshake asks for."""
-        return (await self.first() + SEPARATOR).decode("utf-8", "replace")
+    async def recv(self, decode: bool | None = None) -> bytes:  # type: ignore[override]  # noqa: ARG002
+        """Give the first record: what a client library's handshake asks for."""
+        return await self.first()
 
     def put(self, record: bytes) -> None:
         """Write one record (with its 0x1e) as a text frame, without waiting. Raises HubUnreachable."""
@@ -190,11 +190,13 @@ async def open_socket(address: Address, settings: HubSettings) -> Socket:
     seconds = settings.connect_timeout_seconds
     make: Any = partial(Socket, settings.max_message_bytes)
     secure: dict[str, Any] = {"ssl": trust.tls_context(settings.ca_file)} if address.url.startswith("wss:") else {}
+    if address.proxy and address.proxy.secure:
+        secure["proxy_ssl"] = trust.tls_context(settings.ca_file)
     try:
         socket = await _Connect(
             address.url, create_connection=make, compression=None, additional_headers=dict(address.headers),
             user_agent_header=USER_AGENT, open_timeout=seconds, ping_interval=None, close_timeout=CLOSE_SECONDS,
-            max_size=None, logger=_LOG, **secure,
+            max_size=None, logger=_LOG, proxy=address.proxy.url if address.proxy else None, **secure,
         )  # fmt: skip
     except (OSError, EOFError, ImportError, WebSocketException, ValueError) as error:
         raise _mapped(error, address, seconds) from error
@@ -218,6 +220,8 @@ def _mapped(error: Exception, address: Address, seconds: float) -> HubError:
     if isinstance(error, TimeoutError):
         return HubUnreachable(f"The hub at {address.shown} did not open the WebSocket within {seconds:g} s.",
                               "Check that proxies before the hub let WebSockets through.")  # fmt: skip
+    if isinstance(error, InvalidProxy):
+        return HubRefused(f"The WebSocket at {address.shown} cannot be opened: {error.msg}.", proxies.HINT)
     if isinstance(error, InvalidURI | ImportError):
         return HubRefused(f"The WebSocket at {address.shown} cannot be opened: {error}.", "Check hub_url and proxies.")
     what = (
@@ -225,7 +229,8 @@ def _mapped(error: Exception, address: Address, seconds: float) -> HubError:
         if isinstance(error, InvalidHandshake | EOFError)
         else "cannot be reached"
     )
-    return HubUnreachable(f"The hub at {address.shown} {what}: {error}.", "Check that it is running.")
+    hint = proxies.HINT if address.proxy else "Check that it is running."
+    return HubUnreachable(f"The hub at {address.shown} {what}: {error}.", hint)
 
 
 def _by_status(response: Response, address: Address) -> HubError:

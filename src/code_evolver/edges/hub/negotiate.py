@@ -19,7 +19,8 @@ from code_evolver.core import backoff, hub_address
 from code_evolver.core.errors import HubAuthentication, HubError, HubRefused, HubUnreachable
 from code_evolver.core.session import HubSettings
 from code_evolver.core.strict_json import show
-from code_evolver.edges.hub import trust
+from code_evolver.edges.hub import proxies, trust
+from code_evolver.edges.hub.proxies import Proxy
 
 BODY_LIMIT = 64 * 1024
 REDIRECTS = 5
@@ -36,7 +37,9 @@ class Address:
     headers: Mapping[str, str] = field(repr=False)
     """Authorization and cookies among them."""
     shown: str = ""
-    """The address without secrets, for messages."""
+    """The address without secrets, and the proxy, for messages."""
+    proxy: Proxy | None = None
+    """The way that the negotiation took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,13 @@ class _Place:
     headers: Mapping[str, str] = field(repr=False)
 
     @property
+    def proxy(self) -> Proxy | None:
+        return proxies.proxy_for(self.url)
+
+    @property
     def shown(self) -> str:
-        return show(hub_address.public_url(self.url), 200)
+        through = f" (through the proxy {self.proxy.shown})" if self.proxy else ""
+        return show(hub_address.public_url(self.url), 200) + through
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,7 @@ async def _request(method: str, url: str, place: _Place, settings: HubSettings, 
             httpx.AsyncClient(
                 verify=trust.tls_context(settings.ca_file) if secure else False,
                 timeout=seconds, cookies=cookies, follow_redirects=False,
+                proxy=_for_httpx(place.proxy, settings), trust_env=False,
             ) as client,
             client.stream(method, url, headers={"User-Agent": USER_AGENT, **place.headers}) as response,
         ):  # fmt: skip
@@ -101,6 +110,12 @@ async def _request(method: str, url: str, place: _Place, settings: HubSettings, 
             return _Answer(response.status_code, response.headers, body)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ImportError, ValueError) as error:
         raise _mapped(error, place, seconds) from error
+
+
+def _for_httpx(proxy: Proxy | None, settings: HubSettings) -> httpx.Proxy | None:
+    if proxy is None:
+        return None
+    return httpx.Proxy(proxy.url, ssl_context=trust.tls_context(settings.ca_file) if proxy.secure else None)
 
 
 async def _limited(response: httpx.Response) -> bytes:
@@ -120,9 +135,9 @@ def _mapped(error: Exception, place: _Place, seconds: float) -> HubError:
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return HubUnreachable(f"The hub at {place.shown} did not answer within {seconds:g} s.", "Is it running?")
     if isinstance(error, httpx.TransportError):
-        return HubUnreachable(f"The hub at {place.shown} cannot be reached: {error}.",
-                              "Check that it is running, and hub_url's host and port.")  # fmt: skip
-    return HubRefused(f"The hub at {place.shown} cannot be asked: {error}.", CHECK_URL)
+        hint = proxies.HINT if place.proxy else "Check that it is running, and hub_url's host and port."
+        return HubUnreachable(f"The hub at {place.shown} cannot be reached: {error}.", hint)
+    return HubRefused(f"The hub at {place.shown} cannot be asked: {error}.", proxies.HINT if place.proxy else CHECK_URL)
 
 
 async def _read(answer: _Answer, place: _Place, settings: HubSettings) -> dict[str, Any]:
@@ -211,7 +226,7 @@ def _address(found: Mapping[str, Any], place: _Place, cookies: httpx.Cookies) ->
     if "cookie" in request.headers:
         headers = {key: value for key, value in headers.items() if key.lower() != "cookie"}
         headers["Cookie"] = request.headers["cookie"]
-    return Address(hub_address.socket_url(place.url, connection), headers, place.shown)
+    return Address(hub_address.socket_url(place.url, connection), headers, place.shown, place.proxy)
 
 
 def _redirected(found: Mapping[str, Any], place: _Place) -> _Place:

@@ -1,23 +1,51 @@
 """Which certificates count: the system's, and those of `ca_file`. Built only for addresses that use TLS."""
 
 import ssl
-from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
-from code_evolver.core.errors import ConfigurationError
+from code_evolver.core.errors import ConfigurationError, HubUnreachable
 from code_evolver.core.strict_json import show
 
+_HINT = "Give a file with certificates in PEM form."
 
-@lru_cache(maxsize=4)
+
+class _Made(NamedTuple):
+    version: tuple[int, ...]
+    context: ssl.SSLContext
+
+
+_latest: dict[str | None, _Made] = {}
+
+
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Give a verifying client context. Raises ConfigurationError for a `ca_file` that cannot be used."""
+    """Give a verifying client context; a `ca_file` that has changed is read again.
+
+    Raises ConfigurationError for one that cannot be used; HubUnreachable where it could before: it may be changing.
+    """
+    made = _latest.get(ca_file)
+    try:
+        version = _version(ca_file)
+        if made is None or made.version != version:
+            made = _latest[ca_file] = _Made(version, _context(ca_file))
+    except OSError as error:
+        reason = error.strerror if not isinstance(error, ssl.SSLError) else ""
+        what = f"The ca_file {show(ca_file)} cannot be used: {reason or 'it holds no certificate in PEM form'}."
+        raise (HubUnreachable(what, _HINT) if made else ConfigurationError(what, _HINT)) from error
+    return made.context
+
+
+def _version(ca_file: str | None) -> tuple[int, ...]:
+    if ca_file is None:
+        return ()
+    found = Path(ca_file).stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as error:
-            reason = error.strerror or "it holds no certificate in PEM form"
-            raise ConfigurationError(f"The ca_file {show(ca_file)} cannot be used: {reason}.",
-                                     "Give a file with certificates in PEM form.") from error  # fmt: skip
+        context.load_verify_locations(ca_file)
     return context
 
 
