@@ -139,6 +139,8 @@ class Writer:
         return error
 
     def _transact(self, jobs: list[Job]) -> CodeEvolverError | None:
+        if self.fatal is not None:
+            return self.fatal
         try:
             self.db.execute("BEGIN IMMEDIATE")
             for step, group in groupby(jobs, key=lambda job: job.step):
@@ -173,6 +175,8 @@ class Writer:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
+        if self.fatal is not None:  # it would write frames that may never have reached the disk over good pages
+            return
         try:
             self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
@@ -183,11 +187,13 @@ class Writer:
         with self._lock:
             self._closing = True
         if not unanswered and self.fatal is None:
-            with suppress(sqlite3.Error):
+            try:
                 self.db.execute("BEGIN IMMEDIATE")
                 note(self.db, "clean", "1")
                 self.db.execute("COMMIT")
                 self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                self._judged(error)
         if self.fatal is None:
             with suppress(sqlite3.Error):
                 self.db.close()
