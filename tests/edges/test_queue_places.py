@@ -219,7 +219,9 @@ def sqlite_error(name: str) -> sqlite3.OperationalError:
     [
         ("SQLITE_FULL", DiskFull, False), ("SQLITE_IOERR_FSYNC", StoreError, True), ("SQLITE_IOERR", StoreError, True),
         ("SQLITE_CORRUPT", StoreError, True), ("SQLITE_NOTADB", StoreError, True), ("SQLITE_READONLY", StoreError, True),
-        ("SQLITE_CANTOPEN", StoreError, True), ("SQLITE_BUSY", StoreError, False), ("SQLITE_ERROR", Unexpected, False),
+        ("SQLITE_CANTOPEN", StoreError, True), ("SQLITE_BUSY", StoreError, False), ("SQLITE_ERROR", StoreError, False),
+        ("SQLITE_CONSTRAINT_PRIMARYKEY", StoreError, False), ("SQLITE_CONSTRAINT_NOTNULL", Unexpected, False),
+        ("SQLITE_TOOBIG", Unexpected, False),
     ],
 )  # fmt: skip
 def test_each_error_of_sqlite_becomes_one_of_ours(tmp_path: Path, name: str, kind: type[CodeEvolverError], fatal: bool):

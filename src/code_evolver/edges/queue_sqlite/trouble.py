@@ -1,4 +1,7 @@
-"""Errors of SQLite and the disk, mapped to ours."""
+"""Errors of SQLite and the disk, mapped to ours.
+
+Unexpected is said only of a value that cannot be stored; what hits the file itself is a StoreError.
+"""
 
 import errno
 import os
@@ -19,6 +22,8 @@ _FATAL = frozenset({
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PERM,
 })  # fmt: skip
+_ABOUT_VALUES = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT_NOTNULL})
+"""Said of what was to be stored, not of the file: others can be stored."""
 
 
 def has_room(folder: Path, size: int) -> bool:
@@ -41,6 +46,10 @@ def mapped(error: Exception, path: Path) -> CodeEvolverError:
         if error.errno in ROOM_ERRORS:
             return DiskFull(f"There is no room left for the queue file {path}.", FULL_HINT)
         return StoreError(f"The queue file {path} cannot be used: {error.strerror or error}.", "Check disk and rights.")
+    return _of_value(error, path)
+
+
+def _of_value(error: Exception, path: Path) -> CodeEvolverError:
     return Unexpected(f"A value could not be stored in {path}: {error}.", "Please report this.")
 
 
@@ -65,7 +74,10 @@ def _of_sqlite(error: sqlite3.Error, path: Path) -> CodeEvolverError:
         return StoreError(
             f"Another program keeps the queue file {path} locked.", "Close the program that writes to it."
         )
-    return Unexpected(f"The queue file {path} answered: {error}.", "Please report this.")
+    if code in _ABOUT_VALUES or isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError):
+        return _of_value(error, path)
+    return StoreError(f"The queue file {path} answered: {error}.",
+                      "Start again; where that does not help, move the file away, and please report this.")  # fmt: skip
 
 
 def is_fatal(error: Exception, ours: CodeEvolverError) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError, Unexpected
+from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
 from code_evolver.edges.queue_sqlite.options import note
 from code_evolver.edges.queue_sqlite.reserve import Reserve
 from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, FULL_HINT, is_fatal, mapped
@@ -205,7 +205,7 @@ class Writer:
                 job = self._jobs.get_nowait()
                 left += [job] if job is not None else []
         for job in left:
-            job.error = self.fatal or Unexpected("The queue's writer ended before it answered.", "Please report this.")
+            job.error = self.fatal or StoreError("The queue's writer ended before it answered.", "Please report this.")
         _deliver(left)
 
 
