@@ -56,11 +56,14 @@ def _replace(path: Path, why: str, options: Options) -> str:
         Path(f"{fresh}{side}").unlink(missing_ok=True)  # of a start that was killed: only a part of what `path` holds
     with closing(_connect(fresh, options)) as db:
         _prepare(db, fresh, options, [])
-        saved = salvage(db, path)
+        saved = salvage(db, path, options)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     aside = set_aside(path)
     fresh.rename(path)
-    return f"{path.name} {why}; it was set aside as {aside.name}, and {saved} of its waiting tasks were taken over."
+    of = f"{saved.known} " if saved.known > saved.waiting else ""
+    left_out = f" {saved.left_out} damaged rows were left out." if saved.left_out else ""
+    taken = f"{saved.waiting} of its {of}waiting tasks were taken over."
+    return f"{path.name} {why}; it was set aside as {aside.name}, and {taken}{left_out}"
 
 
 def _finish_replacement(path: Path) -> None:
@@ -170,6 +173,7 @@ def _prepare(db: sqlite3.Connection, path: Path, options: Options, notices: list
             db.execute(statement)
         db.executemany("INSERT INTO counters (name, value) VALUES (?, 0)", [(name,) for name in schema.COUNTERS])
         _stamp(db, schema.VERSION)
+    db.execute(sql.RAISE_SEQ)
     _reorder(db, options)
     note(db, "clean", "0")
     db.execute("COMMIT")

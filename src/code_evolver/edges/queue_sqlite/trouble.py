@@ -40,17 +40,18 @@ def has_room(folder: Path, size: int) -> bool:
 
 def mapped(error: Exception, path: Path) -> CodeEvolverError:
     """Give our error for a foreign one, with the file's name in it."""
-    if isinstance(error, sqlite3.Error):
+    if isinstance(error, sqlite3.Error) and not _is_about_value(error):
         return _of_sqlite(error, path)
     if isinstance(error, OSError):
         if error.errno in ROOM_ERRORS:
             return DiskFull(f"There is no room left for the queue file {path}.", FULL_HINT)
         return StoreError(f"The queue file {path} cannot be used: {error.strerror or error}.", "Check disk and rights.")
-    return _of_value(error, path)
-
-
-def _of_value(error: Exception, path: Path) -> CodeEvolverError:
     return Unexpected(f"A value could not be stored in {path}: {error}.", "Please report this.")
+
+
+def _is_about_value(error: sqlite3.Error) -> bool:
+    by_python = isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError)
+    return by_python or getattr(error, "sqlite_errorcode", 0) in _ABOUT_VALUES
 
 
 def _of_sqlite(error: sqlite3.Error, path: Path) -> CodeEvolverError:
@@ -74,8 +75,6 @@ def _of_sqlite(error: sqlite3.Error, path: Path) -> CodeEvolverError:
         return StoreError(
             f"Another program keeps the queue file {path} locked.", "Close the program that writes to it."
         )
-    if code in _ABOUT_VALUES or isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError):
-        return _of_value(error, path)
     return StoreError(f"The queue file {path} answered: {error}.",
                       "Start again; where that does not help, move the file away, and please report this.")  # fmt: skip
 
