@@ -7,6 +7,7 @@ import errno
 import os
 import sqlite3
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError, Unexpected
@@ -18,10 +19,12 @@ FOREIGN_ERRORS = (
 """What a statement, a file or a value that cannot be stored may raise."""
 FULL_HINT = "Make room on the disk; what the queue holds is safe, and it goes on by itself."
 _PRIMARY = 0xFF
-_FATAL = frozenset({
-    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-})  # fmt: skip
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+MARK = "-damaged"
+"""A side file: the queue file cannot be gone on with, as was found while it was used."""
+_FATAL = _DAMAGE | {
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+}  # fmt: skip
 _ABOUT_VALUES = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT_NOTNULL})
 """Said of what was to be stored, not of the file: others can be stored."""
 
@@ -64,7 +67,7 @@ def _of_sqlite(error: sqlite3.Error, path: Path) -> CodeEvolverError:
         name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
         return StoreError(f"The disk failed under the queue file {path} ({name}).",
                           "Check the disk (dmesg, SMART), then start again: the queue goes on from what was synced.")  # fmt: skip
-    if kind in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    if kind in _DAMAGE:
         return StoreError(f"The queue file {path} is damaged: {error}.",
                           "Start again: the file is then set aside and what can be read is taken over.")  # fmt: skip
     if kind in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
@@ -77,6 +80,13 @@ def _of_sqlite(error: sqlite3.Error, path: Path) -> CodeEvolverError:
         )
     return StoreError(f"The queue file {path} answered: {error}.",
                       "Start again; where that does not help, move the file away, and please report this.")  # fmt: skip
+
+
+def mark_damage(error: Exception, path: Path) -> None:
+    """Leave word for the next start where `error` says that the file is damaged: its own look may not come that far."""
+    if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DAMAGE:
+        with suppress(OSError):
+            Path(f"{path}{MARK}").write_text(f"{error}\n", encoding="utf-8")
 
 
 def is_fatal(error: Exception, ours: CodeEvolverError) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
 from code_evolver.edges.queue_sqlite.options import note
 from code_evolver.edges.queue_sqlite.reserve import Reserve
-from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, FULL_HINT, is_fatal, mapped
+from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, FULL_HINT, is_fatal, mapped, mark_damage
 
 Step = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]]
 """Items in, one result an item out, inside a transaction."""
@@ -156,6 +156,7 @@ class Writer:
         ours = mapped(error, self.path)
         if is_fatal(error, ours):
             self.fatal = ours
+            mark_damage(error, self.path)
         return ours
 
     def _roll_back(self) -> None:
