@@ -142,7 +142,7 @@ def _quick_check(db: sqlite3.Connection) -> str:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
             return ""
         raise
-    return "" if verdict == "ok" else f"is damaged ({verdict})"
+    return "" if verdict == "ok" else f"is damaged ({' '.join(verdict.split())})"
 
 
 def set_aside(path: Path) -> Path:
