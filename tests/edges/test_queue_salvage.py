@@ -211,6 +211,20 @@ def test_without_counters_the_rows_say_how_many_there_were_and_no_number_is_give
     tell(path, story)
 
 
+def test_a_task_that_was_lost_is_worked_on_where_the_hub_sends_it_again(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    tell(path, all_sorts)
+    tear(path, list(leaves(path, "bodies"))[-1:])
+
+    async def story(queue: SqliteQueue) -> None:
+        left = {row.id for row in await queue.tasks(99, pending=True)}
+        gone = next(f"t{number}" for number in range(12, 40) if f"t{number}" not in left)
+        assert await queue.put([task(gone, "x" * 300)], []) == ["revised"]
+        assert await queue.put([task(min(left), "x" * 300)], []) == ["duplicate"]
+
+    tell(path, story)
+
+
 def test_a_retried_dead_letter_never_takes_the_row_of_another_task(tmp_path: Path):
     path = tmp_path / "queue.db"
 
