@@ -250,23 +250,37 @@ def torn(path: Path, table: str) -> None:
         stream.write(b"\xff" * 4096)
 
 
-@pytest.mark.parametrize("found", ["at work", "at the start"])
-def test_damage_that_the_look_at_the_start_missed_is_found_by_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str
+def test_damage_that_the_look_at_the_start_missed_is_mended_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = tmp_path / "queue.db"
     fill(path)
-    torn(path, "bodies" if found == "at work" else "tasks")
+    torn(path, "bodies")
     monkeypatch.setattr(opening, "_quick_check", lambda _: "")  # as where it takes too long
 
     async def lease(queue: SqliteQueue) -> None:
         await queue.lease(5)
 
     with pytest.raises(StoreError, match="damaged"):
-        tell(path, lease, use_priority=found == "at work")  # another order: the start writes all that waits again
+        tell(path, lease)
     (notice,) = tell(path, lease)
     assert "found so while it was used" in notice
     assert tell(path, lease) == []
+
+
+def test_damage_that_the_look_missed_and_the_start_meets_is_mended_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "queue.db"
+    fill(path)
+    torn(path, "tasks")
+    monkeypatch.setattr(opening, "SMALL", 0)  # a large file that was closed in order is not looked through
+
+    async def story(queue: SqliteQueue) -> None:
+        assert [lease.task.id for lease in await queue.lease(5)] == ["0", "1", "2"]
+
+    (notice,) = tell(path, story)
+    assert "3 of its waiting tasks were taken over" in notice
 
 
 def test_a_torn_wal_costs_only_what_was_not_synced(tmp_path: Path):

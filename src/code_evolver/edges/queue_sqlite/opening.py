@@ -10,7 +10,7 @@ from code_evolver.core.errors import StoreError
 from code_evolver.edges.queue_sqlite import schema, sql
 from code_evolver.edges.queue_sqlite.options import NO_DUE, Options, note
 from code_evolver.edges.queue_sqlite.salvage import salvage
-from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, MARK, mapped, mark_damage
+from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, MARK, is_damage, mapped
 
 MAGIC = b"SQLite format 3\0"
 SMALL = 16 << 20
@@ -28,19 +28,28 @@ def open_file(path: Path, options: Options, owner: str = "") -> tuple[sqlite3.Co
     notices: list[str] = []
     try:
         notices += _finish_replacement(path)
-        why = _what_is_wrong(path)
-        if why:
+        if why := _what_is_wrong(path):
             notices.append(_replace(path, why, options))
-        with ExitStack() as undo:
-            db = _connect(path, options)
-            undo.callback(db.close)
-            _prepare(db, path, options, notices)
-            note(db, "owner", owner)
-            undo.pop_all()
+        try:
+            db = _opened(path, options, owner, notices)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            notices.append(_replace(path, f"is damaged ({error})", options))
+            db = _opened(path, options, owner, notices)
     except FOREIGN_ERRORS as error:
-        mark_damage(error, path)
         raise mapped(error, path) from error
     return db, notices
+
+
+def _opened(path: Path, options: Options, owner: str, notices: list[str]) -> sqlite3.Connection:
+    with ExitStack() as undo:
+        db = _connect(path, options)
+        undo.callback(db.close)
+        _prepare(db, path, options, notices)
+        note(db, "owner", owner)
+        undo.pop_all()
+    return db
 
 
 def _new_name(path: Path) -> Path:

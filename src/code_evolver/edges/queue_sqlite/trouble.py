@@ -82,9 +82,14 @@ def _of_sqlite(error: sqlite3.Error, path: Path) -> CodeEvolverError:
                       "Start again; where that does not help, move the file away, and please report this.")  # fmt: skip
 
 
+def is_damage(error: Exception) -> bool:
+    """Say whether the file itself is damaged: no second attempt helps, only another file."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DAMAGE
+
+
 def mark_damage(error: Exception, path: Path) -> None:
     """Leave word for the next start where `error` says that the file is damaged: its own look may not come that far."""
-    if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DAMAGE:
+    if is_damage(error):
         with suppress(OSError):
             Path(f"{path}{MARK}").write_text(f"{error}\n", encoding="utf-8")
 
