@@ -3,8 +3,13 @@
 import asyncio
 import json
 
+import pytest
+
 from code_evolver.core.errors import DiskFull, StoreError
 from code_evolver.core.journey import Deferred
+from code_evolver.core.session import HubSettings
+from code_evolver.edges.hub.inbox import Inbox
+from code_evolver.edges.hub.intake import Intake as HubIntake
 from code_evolver.edges.queue_sqlite import SqliteQueue
 from code_evolver.intake import HELD_CHARACTERS, Intake, Keeping
 from code_evolver.ports import Lease, Received
@@ -108,6 +113,24 @@ def test_a_batch_that_is_being_stored_when_its_receiver_is_cancelled_is_still_to
 
     assert [one["id"] for one in asyncio.run(scene()).tasks] == ["1"]
     assert log.names() == ["message_received", "task_queued"]
+
+
+def test_a_queue_that_cannot_store_is_no_fault_of_the_task_that_came(tmp_path):
+    log = Told()
+
+    async def scene():
+        queue = SqliteQueue.open(tmp_path / "queue.db")
+        intake = Intake(queue, log, "TaskHub", pending=lambda: 0, wake=lambda: None)
+        hub = HubIntake(HubSettings(hub_url="http://hub/x"), Inbox(), intake.receive, log.emit)
+        await intake.receive(received(1))
+        await queue._ask(lambda db: db.execute("UPDATE counters SET value = 0 WHERE name = 'seq'"))
+        with pytest.raises(StoreError, match=r"queue\.db answered: UNIQUE"):
+            await hub._store(received(2, 3))
+        assert not await queue.dead_letters()
+        await queue.close()
+
+    asyncio.run(scene())
+    assert not log.of("task_rejected")
 
 
 def test_many_that_wait_for_a_model_wait_longer_each_time_up_to_a_minute():

@@ -1,11 +1,15 @@
 """Bad commands, flags and surroundings of the launcher and of `code-evolver`: what is wrong, and the exit code."""
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from code_evolver.edges.workspace import Workspace
+from code_evolver.ports import End
 from tests.acceptance_kit import (
     CLI,
     LAUNCHER,
@@ -13,6 +17,7 @@ from tests.acceptance_kit import (
     environment,
     run,
 )
+from tests.queue_helpers import task, tell
 
 BAD_COMMANDS = [
     (["nonsense"], 2), (["nodes", "show", "../../etc"], 2), (["nodes", "show", "nothing"], 2), (["nodes", "show"], 2),
@@ -29,6 +34,36 @@ def test_bad_commands_say_what_is_wrong(words, code, tmp_path):
     assert done.returncode == code, done.stderr + done.stdout
     assert b"Traceback" not in done.stderr
     assert done.stderr or done.stdout
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A workspace with a dead letter, and a torn page in its queue."""
+    queue = Workspace.at(tmp_path).queue
+    queue.parent.mkdir(parents=True)
+    tell(queue, one_fails)
+    with closing(sqlite3.connect(queue)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'counters'").fetchone()
+    with queue.open("r+b") as stream:
+        stream.seek((page - 1) * 4096)
+        stream.write(b"\xff" * 4096)
+    return tmp_path
+
+
+async def one_fails(queue):
+    await queue.put([task("1")], [])
+    (lease,) = await queue.lease(1)
+    await queue.finish([End(lease, "failed", reason="no draft", code="no_draft")])
+
+
+@pytest.mark.parametrize(("key", "code"), [("1", 0), ("99", 2)])
+def test_a_command_that_sets_a_damaged_queue_aside_says_so(damaged, key, code):
+    found, printed, said = run([*CLI, "dead", "retry", key, "--json", "--workspace", str(damaged)])
+    assert found == code, said
+    (notice,) = said.splitlines()
+    assert notice.startswith("Notice: queue.db is damaged")
+    assert "queue.db.damaged-1" in notice
+    assert not printed["success"] or f"Notice: {printed['notices'][0]}" == notice
 
 
 FLAGS = [

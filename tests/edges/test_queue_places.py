@@ -18,6 +18,7 @@ from code_evolver.core.task import Task
 from code_evolver.edges.queue_sqlite import (
     SqliteQueue,
     read_status,
+    writer,
 )  # fmt: skip
 from code_evolver.edges.queue_sqlite.trouble import is_fatal, mapped
 from code_evolver.ports import End, Lease
@@ -154,6 +155,58 @@ def test_after_an_error_of_the_disk_nothing_is_written_any_more(tmp_path: Path):
     fill(path)
 
 
+class FailingSync:
+    """A connection whose commits reach the -wal and then fail to be synced, from when `failing` is set; what it was asked."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+        self.failing = False
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.db, name)
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        self.asked.append(statement)
+        done = self.db.execute(statement, *values)
+        if self.failing and statement == "COMMIT":
+            raise sqlite_error("SQLITE_IOERR_FSYNC")
+        return done
+
+    def after_the_failure(self) -> list[str]:
+        return self.asked[len(self.asked) - self.asked[::-1].index("COMMIT") :]
+
+
+def test_after_a_sync_that_failed_nothing_is_copied_from_the_wal_into_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(writer, "CHECKPOINT_BYTES", 1 << 16)
+
+    async def story(queue: SqliteQueue) -> None:
+        db: Any = FailingSync(queue._writer.db)
+        queue._writer.db, queue._writer._checkpoint_at, db.failing = db, 1 << 16, True
+        with pytest.raises(StoreError, match="FSYNC"):
+            await queue.put([task(str(number), "x" * 4000) for number in range(100)], [])
+        await queue.close()
+        assert not db.after_the_failure()
+
+    tell(tmp_path / "queue.db", story)
+
+
+def test_a_sync_that_fails_at_the_end_leaves_the_wal_as_it_is(tmp_path: Path):
+    path = tmp_path / "queue.db"
+
+    async def story(queue: SqliteQueue) -> None:
+        await queue.put([task("1")], [])
+        db: Any = FailingSync(queue._writer.db)
+        queue._writer.db, db.failing = db, True
+        await queue.close()
+        assert not db.after_the_failure()
+
+    tell(path, story)
+    assert Path(f"{path}-wal").stat().st_size > 0
+
+
 def sqlite_error(name: str) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError(name)
     error.sqlite_errorcode = getattr(sqlite3, name)
@@ -166,7 +219,9 @@ def sqlite_error(name: str) -> sqlite3.OperationalError:
     [
         ("SQLITE_FULL", DiskFull, False), ("SQLITE_IOERR_FSYNC", StoreError, True), ("SQLITE_IOERR", StoreError, True),
         ("SQLITE_CORRUPT", StoreError, True), ("SQLITE_NOTADB", StoreError, True), ("SQLITE_READONLY", StoreError, True),
-        ("SQLITE_CANTOPEN", StoreError, True), ("SQLITE_BUSY", StoreError, False), ("SQLITE_ERROR", Unexpected, False),
+        ("SQLITE_CANTOPEN", StoreError, True), ("SQLITE_BUSY", StoreError, False), ("SQLITE_ERROR", StoreError, False),
+        ("SQLITE_CONSTRAINT_PRIMARYKEY", StoreError, False), ("SQLITE_CONSTRAINT_NOTNULL", Unexpected, False),
+        ("SQLITE_TOOBIG", Unexpected, False),
     ],
 )  # fmt: skip
 def test_each_error_of_sqlite_becomes_one_of_ours(tmp_path: Path, name: str, kind: type[CodeEvolverError], fatal: bool):

@@ -11,6 +11,7 @@ import pytest
 from code_evolver.core.errors import StoreError
 from code_evolver.edges.queue_sqlite import (
     SqliteQueue,
+    opening,
     read_days,
     read_dead_letter,
     read_dead_letters,
@@ -193,7 +194,7 @@ def test_a_start_killed_while_it_replaces_a_damaged_file_is_gone_on_with(tmp_pat
     async def story(queue: SqliteQueue) -> None:
         assert await queue.recover() == (4 if sides else 0)
 
-    tell(path, story)
+    assert tell(path, story), "it is told, for no later start would"
     assert not (tmp_path / "queue.db.new").exists()
     for side in ("", "-wal", "-shm"):
         assert (tmp_path / f"queue.db.damaged-1{side}").exists()
@@ -218,6 +219,68 @@ def test_a_file_cut_at_any_length_never_stops_the_start(tmp_path: Path, length: 
     notices = tell(path, nothing)
     assert bool(notices) == (length > 0)
     fill(path)
+
+
+@pytest.mark.parametrize("file", ["empty", "missing"])
+def test_a_wal_without_its_file_is_set_aside_and_told(tmp_path: Path, file: str):
+    path = tmp_path / "queue.db"
+    Path(f"{path}-wal").write_bytes(b"what a file was going to be" * 1000)
+    if file == "empty":
+        path.touch()
+    (notice,) = tell(path, nothing)
+    assert f"queue.db is {file}" in notice
+    assert "queue.db.damaged-1" in notice
+    assert Path(f"{path}.damaged-1-wal").read_bytes() == b"what a file was going to be" * 1000
+    fill(path)
+
+
+def test_an_empty_file_with_an_empty_wal_is_a_new_one(tmp_path: Path):
+    path = tmp_path / "queue.db"
+    path.touch()
+    Path(f"{path}-wal").touch()
+    assert tell(path, nothing) == []
+
+
+def torn(path: Path, table: str) -> None:
+    """Tear the first page of a table."""
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    with path.open("r+b") as stream:
+        stream.seek((page - 1) * 4096)
+        stream.write(b"\xff" * 4096)
+
+
+def test_damage_that_the_look_at_the_start_missed_is_mended_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "queue.db"
+    fill(path)
+    torn(path, "bodies")
+    monkeypatch.setattr(opening, "_quick_check", lambda _: "")  # as where it takes too long
+
+    async def lease(queue: SqliteQueue) -> None:
+        await queue.lease(5)
+
+    with pytest.raises(StoreError, match="damaged"):
+        tell(path, lease)
+    (notice,) = tell(path, lease)
+    assert "found so while it was used" in notice
+    assert tell(path, lease) == []
+
+
+def test_damage_that_the_look_missed_and_the_start_meets_is_mended_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "queue.db"
+    fill(path)
+    torn(path, "tasks")
+    monkeypatch.setattr(opening, "SMALL", 0)  # a large file that was closed in order is not looked through
+
+    async def story(queue: SqliteQueue) -> None:
+        assert [lease.task.id for lease in await queue.lease(5)] == ["0", "1", "2"]
+
+    (notice,) = tell(path, story)
+    assert "3 of its waiting tasks were taken over" in notice
 
 
 def test_a_torn_wal_costs_only_what_was_not_synced(tmp_path: Path):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from code_evolver.cli import parser
-from code_evolver.commands.output import Printed, answer, table, workspace_of
+from code_evolver.commands.output import Printed, answer, table, tell, workspace_of
 from code_evolver.core.errors import CodeEvolverError, InputError, StoreError, WorkspaceHeld
 from code_evolver.core.events import timestamp
 from code_evolver.core.strict_json import escape
@@ -93,8 +93,9 @@ def _change(workspace: Workspace, action: str, keys: Sequence[str]) -> Printed:
 def _do_ourselves(workspace: Workspace, request: dict[str, Any]) -> dict[str, Any]:
     async def change() -> dict[str, Any]:
         queue = SqliteQueue.open(workspace.queue, reserve=workspace.reserve)
+        tell(queue.notices)
         try:
-            return await carry_out(request, queue)
+            return await carry_out(request, queue) | ({"notices": queue.notices} if queue.notices else {})
         finally:
             await queue.close()
 

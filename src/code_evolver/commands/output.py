@@ -47,6 +47,12 @@ def write(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def tell(notices: Iterable[str]) -> None:
+    """Say on stderr what opening the queue found: no later start tells it again."""
+    for notice in notices:
+        sys.stderr.write(f"Notice: {escape(notice)}\n")
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> str:
     """Give a plain table; foreign text escaped and cut at 60 characters."""
     if not rows:

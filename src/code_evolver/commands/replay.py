@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from code_evolver.cli import parser
-from code_evolver.commands.output import Printed, answer
+from code_evolver.commands.output import Printed, answer, tell
 from code_evolver.core.errors import InputError
 from code_evolver.core.events import timestamp
 from code_evolver.core.recording import Recorded, drift, read_line
@@ -77,6 +77,7 @@ async def _take_in(workspace: Workspace, file: Path, hub_name: str) -> int:
     workspace.prepare()
     with hold(workspace, {"started": timestamp(time.time()), "command": "replay"}):
         queue = SqliteQueue.open(workspace.queue, reserve=workspace.reserve)
+        tell(queue.notices)
         intake = Intake(queue, _Told(), hub_name, pending=lambda: 0, wake=lambda: None)
         try:
             messages = _read(file)

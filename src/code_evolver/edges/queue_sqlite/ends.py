@@ -12,7 +12,7 @@ from code_evolver.core.lifecycle import Event
 from code_evolver.core.task import Task, read_again
 from code_evolver.edges.queue_sqlite import sql
 from code_evolver.edges.queue_sqlite.codec import as_json, digest_key, raw_bytes
-from code_evolver.edges.queue_sqlite.options import Options, count, note
+from code_evolver.edges.queue_sqlite.options import Options, count, counters, note
 from code_evolver.ports import End
 
 USAGE = ("tokens_in", "tokens_out", "llm_seconds", "llm_calls", "repairs", "llm_load_seconds")
@@ -94,13 +94,14 @@ def _revive(db: sqlite3.Connection, options: Options, key: int, now: float) -> b
     found = db.execute(sql.DEAD_TASK, (key,)).fetchone()
     if found is None:
         return False
-    seq, body = found
+    seq, identifier, body = found
     task = read_again(body)
     state = int(lifecycle.move(Event.RETRY)[1])
-    db.execute(
-        sql.REVIVE,
-        (seq, task.id, task.type, state, task.priority, task.due, *options.ranks(task.priority, task.due), now),
-    )
+    row = (identifier, task.type, state, task.priority, task.due, *options.ranks(task.priority, task.due), now)
+    if db.execute(sql.REVIVE, (seq, *row)).rowcount != 1:  # a damaged file lost its number, and another task has it
+        db.execute(sql.COUNT, (1, "seq"))
+        seq = counters(db)["seq"]
+        db.execute(sql.REVIVE, (seq, *row))
     db.execute(sql.PUT_BODY_BACK, (seq, body))
     db.execute(sql.DROP_DEAD, (key,))
     db.executemany(sql.COUNT, [(1, "resumed"), (1, "pending"), (-1, "failed")])

@@ -10,13 +10,13 @@ from code_evolver.core.errors import StoreError
 from code_evolver.edges.queue_sqlite import schema, sql
 from code_evolver.edges.queue_sqlite.options import NO_DUE, Options, note
 from code_evolver.edges.queue_sqlite.salvage import salvage
-from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, mapped
+from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, MARK, is_damage, mapped
 
 MAGIC = b"SQLite format 3\0"
 SMALL = 16 << 20
 """Bytes up to which a file is always checked; a larger one only after a run that did not close it."""
 CHECK_SECONDS = 5.0
-SIDE_FILES = ("", "-wal", "-shm")
+SIDE_FILES = ("", "-wal", "-shm", MARK)
 
 
 def open_file(path: Path, options: Options, owner: str = "") -> tuple[sqlite3.Connection, list[str]]:
@@ -27,19 +27,29 @@ def open_file(path: Path, options: Options, owner: str = "") -> tuple[sqlite3.Co
     _refuse_odd(path)
     notices: list[str] = []
     try:
-        _finish_replacement(path)
-        why = _what_is_wrong(path)
-        if why:
+        notices += _finish_replacement(path)
+        if why := _what_is_wrong(path):
             notices.append(_replace(path, why, options))
-        with ExitStack() as undo:
-            db = _connect(path, options)
-            undo.callback(db.close)
-            _prepare(db, path, options, notices)
-            note(db, "owner", owner)
-            undo.pop_all()
+        try:
+            db = _opened(path, options, owner, notices)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            notices.append(_replace(path, f"is damaged ({error})", options))
+            db = _opened(path, options, owner, notices)
     except FOREIGN_ERRORS as error:
         raise mapped(error, path) from error
     return db, notices
+
+
+def _opened(path: Path, options: Options, owner: str, notices: list[str]) -> sqlite3.Connection:
+    with ExitStack() as undo:
+        db = _connect(path, options)
+        undo.callback(db.close)
+        _prepare(db, path, options, notices)
+        note(db, "owner", owner)
+        undo.pop_all()
+    return db
 
 
 def _new_name(path: Path) -> Path:
@@ -56,21 +66,30 @@ def _replace(path: Path, why: str, options: Options) -> str:
         Path(f"{fresh}{side}").unlink(missing_ok=True)  # of a start that was killed: only a part of what `path` holds
     with closing(_connect(fresh, options)) as db:
         _prepare(db, fresh, options, [])
-        saved = salvage(db, path)
+        saved = salvage(db, path, options)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     aside = set_aside(path)
     fresh.rename(path)
-    return f"{path.name} {why}; it was set aside as {aside.name}, and {saved} of its waiting tasks were taken over."
+    of = f"{saved.known} " if saved.known > saved.waiting else ""
+    left_out = f" {saved.left_out} damaged rows were left out." if saved.left_out else ""
+    taken = f"{saved.waiting} of its {of}waiting tasks were taken over."
+    return f"{path.name} {why}; it was set aside as {aside.name}, and {taken}{left_out}"
 
 
-def _finish_replacement(path: Path) -> None:
-    """Go on where a start was killed between moving a bad file away and moving the new one in."""
+def _finish_replacement(path: Path) -> list[str]:
+    """Go on where a start was killed between moving a bad file away and moving the new one in; give the notice."""
     if path.exists():
-        return
-    if any(Path(f"{path}{side}").exists() for side in SIDE_FILES):
-        set_aside(path)  # a -wal without its file would be written into the next file of that name
+        return []
+    notices = []
+    if left := [f"{path.name}{side}" for side in SIDE_FILES if Path(f"{path}{side}").exists()]:
+        aside = set_aside(path)  # a -wal without its file would be written into the next file of that name
+        notices = [
+            f"{path.name} is missing; {', '.join(left)}, which was left of it, was set aside under the name {aside.name}."
+        ]
     if _new_name(path).exists():
         _new_name(path).rename(path)
+        notices = [f"A start was killed while it set {path.name} aside; what could be read of it has been taken over."]
+    return notices
 
 
 def _refuse_odd(path: Path) -> None:
@@ -86,8 +105,11 @@ def _refuse_odd(path: Path) -> None:
 
 def _what_is_wrong(path: Path) -> str:
     """Say why a file cannot be gone on with ("is damaged: …"), "" where it can. It is not written to."""
-    if not path.exists() or path.stat().st_size == 0:
+    if not path.exists():
         return ""
+    if path.stat().st_size == 0:
+        wal = Path(f"{path}-wal")  # SQLite would delete it
+        return "is empty, though its -wal is not" if wal.exists() and wal.stat().st_size > 0 else ""
     with path.open("rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             return "is not a queue file"
@@ -112,6 +134,8 @@ def _inspect(db: sqlite3.Connection, path: Path) -> str:
     if version > schema.VERSION:
         raise StoreError(f"The queue file {path} was written by a newer Code Evolver (version {version} of the file, "
                          f"this one reads up to {schema.VERSION}).", "Upgrade, or use another workspace.")  # fmt: skip
+    if Path(f"{path}{MARK}").exists():
+        return "is damaged (it was found so while it was used)"
     clean = dict(db.execute(sql.NOTES)).get("clean") == "1"
     if path.stat().st_size > SMALL and clean:
         return ""
@@ -127,11 +151,11 @@ def _quick_check(db: sqlite3.Connection) -> str:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
             return ""
         raise
-    return "" if verdict == "ok" else f"is damaged ({verdict})"
+    return "" if verdict == "ok" else f"is damaged ({' '.join(verdict.split())})"
 
 
 def set_aside(path: Path) -> Path:
-    """Rename the file with its -wal and -shm to `.damaged-<n>`; nothing is ever deleted.
+    """Rename the file with what lies beside it to `.damaged-<n>`; nothing is ever deleted.
 
     The file goes first: side files that a kill leaves behind follow it under the same number at the next start.
     """
@@ -170,6 +194,7 @@ def _prepare(db: sqlite3.Connection, path: Path, options: Options, notices: list
             db.execute(statement)
         db.executemany("INSERT INTO counters (name, value) VALUES (?, 0)", [(name,) for name in schema.COUNTERS])
         _stamp(db, schema.VERSION)
+    db.execute(sql.RAISE_SEQ)
     _reorder(db, options)
     note(db, "clean", "0")
     db.execute("COMMIT")

@@ -98,12 +98,13 @@ DEAD = "SELECT key, id, kind, reason, code, at, count, raw, body, drafts FROM de
 DEAD_PAGE = DEAD + " WHERE key > ? ORDER BY key LIMIT ?"
 DEAD_ONE = DEAD + " WHERE key = ?"
 DEAD_COUNT = "SELECT count(*) FROM dead"
-DEAD_TASK = "SELECT seq, body FROM dead WHERE key = ? AND kind = 'task'"
+DEAD_TASK = "SELECT seq, id, body FROM dead WHERE key = ? AND kind = 'task' AND seq IS NOT NULL AND body IS NOT NULL"
 DROP_DEAD = "DELETE FROM dead WHERE key = ?"
 REVIVE = (
     "INSERT INTO tasks (seq, id, type, state, priority, due, by_priority, by_due, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (seq) DO UPDATE SET state = excluded.state, by_priority = excluded.by_priority, by_due = excluded.by_due,"
     " at = excluded.at, starts = 0, crashes = 0, failures = 0, code = NULL, reason = NULL, ended = NULL"
+    " WHERE tasks.id = excluded.id AND tasks.state = 5"
 )
 ADD_DAY = (
     "INSERT INTO daily VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (day, type, outcome) DO UPDATE SET"
@@ -136,3 +137,43 @@ PRUNE_OLDEST = "DELETE FROM tasks WHERE seq IN (SELECT seq FROM tasks WHERE ende
 FORGET_BEFORE = "DELETE FROM seen WHERE seq IN (SELECT seq FROM seen ORDER BY seq LIMIT ?) AND at < ?"
 SEEN_RANGE = "SELECT (SELECT min(seq) FROM seen), (SELECT max(seq) FROM seen)"
 FORGET_UP_TO = "DELETE FROM seen WHERE seq IN (SELECT seq FROM seen WHERE seq <= ? ORDER BY seq LIMIT ?)"
+
+# For a file that was damaged (opening, salvage).
+RAISE_SEQ = (
+    "UPDATE counters SET value = max(value, coalesce((SELECT max(seq) FROM seen), 0),"
+    " coalesce((SELECT max(seq) FROM tasks), 0)) WHERE name = 'seq'"
+)
+BODY_COUNT = "SELECT count(*) FROM bodies"
+SENSELESS = (
+    "DELETE FROM tasks WHERE state NOT BETWEEN 0 AND 6 OR (state > 2) <> (ended IS NOT NULL)",
+    "DELETE FROM tasks WHERE state < 3 AND seq NOT IN (SELECT seq FROM bodies)",
+)
+DROP_ENDED_BODIES = "DELETE FROM bodies WHERE seq IN (SELECT seq FROM tasks WHERE state > 2)"
+RESTART = (
+    "UPDATE tasks SET state = 0, not_before = NULL, token = NULL, expires = NULL, crashes = crashes + begun, begun = 0"
+    " WHERE state < 3"
+)
+BODIES_ALONE = (
+    "SELECT b.seq, b.body, s.at FROM bodies AS b LEFT JOIN seen AS s ON s.seq = b.seq"
+    " WHERE b.seq NOT IN (SELECT seq FROM tasks)"
+)
+AT_LEAST = {
+    "seq": (
+        "SELECT max(seq) FROM (SELECT max(seq) AS seq FROM seen UNION ALL SELECT max(seq) FROM tasks"
+        " UNION ALL SELECT max(seq) FROM dead)"
+    ),
+    "generated": (
+        "SELECT max((SELECT count(*) FROM tasks WHERE state = 3),"
+        " (SELECT coalesce(sum(tasks), 0) FROM daily WHERE outcome = 'generated'))"
+    ),
+    "reused": (
+        "SELECT max((SELECT count(*) FROM tasks WHERE state = 4),"
+        " (SELECT coalesce(sum(tasks), 0) FROM daily WHERE outcome = 'reused'))"
+    ),
+    "failed": (
+        "SELECT max((SELECT count(*) FROM tasks WHERE state = 5), (SELECT count(*) FROM dead WHERE kind = 'task'))"
+    ),
+    "recorded": "SELECT count(*) FROM tasks WHERE state = 6",
+    "rejected": "SELECT sum(count) FROM dead WHERE kind = 'refused'",
+}
+"""Counter → the least that it can be, as the rows say."""

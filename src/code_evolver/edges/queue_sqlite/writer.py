@@ -16,10 +16,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError, Unexpected
+from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
 from code_evolver.edges.queue_sqlite.options import note
 from code_evolver.edges.queue_sqlite.reserve import Reserve
-from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, FULL_HINT, is_fatal, mapped
+from code_evolver.edges.queue_sqlite.trouble import FOREIGN_ERRORS, FULL_HINT, is_fatal, mapped, mark_damage
 
 Step = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]]
 """Items in, one result an item out, inside a transaction."""
@@ -139,6 +139,8 @@ class Writer:
         return error
 
     def _transact(self, jobs: list[Job]) -> CodeEvolverError | None:
+        if self.fatal is not None:
+            return self.fatal
         try:
             self.db.execute("BEGIN IMMEDIATE")
             for step, group in groupby(jobs, key=lambda job: job.step):
@@ -154,6 +156,7 @@ class Writer:
         ours = mapped(error, self.path)
         if is_fatal(error, ours):
             self.fatal = ours
+            mark_damage(error, self.path)
         return ours
 
     def _roll_back(self) -> None:
@@ -173,6 +176,8 @@ class Writer:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
+        if self.fatal is not None:  # it would write frames that may never have reached the disk over good pages
+            return
         try:
             self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
@@ -183,11 +188,13 @@ class Writer:
         with self._lock:
             self._closing = True
         if not unanswered and self.fatal is None:
-            with suppress(sqlite3.Error):
+            try:
                 self.db.execute("BEGIN IMMEDIATE")
                 note(self.db, "clean", "1")
                 self.db.execute("COMMIT")
                 self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                self._judged(error)
         if self.fatal is None:
             with suppress(sqlite3.Error):
                 self.db.close()
@@ -199,7 +206,7 @@ class Writer:
                 job = self._jobs.get_nowait()
                 left += [job] if job is not None else []
         for job in left:
-            job.error = self.fatal or Unexpected("The queue's writer ended before it answered.", "Please report this.")
+            job.error = self.fatal or StoreError("The queue's writer ended before it answered.", "Please report this.")
         _deliver(left)
 
 
