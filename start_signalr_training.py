@@ -8,6 +8,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "sr
 from code_evolver.help_text import helped_with
 
 if __name__ == "__main__" and not helped_with("run", sys.argv[1:]):
+    from code_evolver import early
+
+    early.remember()  # first: a stop that comes while the rest is imported is noted
+
     from code_evolver.commands.run import main  # after --help, which must be quick
 
     sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,7 @@ from code_evolver.cli import COMMANDS
 from code_evolver.core import gate_text, journey, lifecycle, session, strict_json, tally, yaml_strict
 from code_evolver.core.child_frames import REAL, TRIAL
 from code_evolver.core.errors import EXIT_DEAD_LETTERS, EXIT_INTERRUPTED
-from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, LONGEST_REASON
+from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, LONGEST_REASON, MOST_REFUSALS
 from code_evolver.core.naming import LONGEST_NAME
 from code_evolver.core.setting_kinds import as_json
 from code_evolver.core.setting_table import ROWS
@@ -118,6 +118,7 @@ def limits_table() -> str:
         ("receipt with lists of ids", size(LARGEST_RECEIPT)),
         ("reason in a receipt", f"{LONGEST_REASON} characters"),
         ("bytes kept of an element that was no task", size(LARGEST_RAW)),
+        ("elements of one message that are refused one by one", str(MOST_REFUSALS)),
         ("redirects of a negotiation", str(negotiate.REDIRECTS)),
         ("token", size(token.LIMIT)),
         ("time connected that ends a row of failures", f"{session.STABLE:g} s"),

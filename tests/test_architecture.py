@@ -19,7 +19,7 @@ CHILD = "code_evolver.child"
 
 WORK = ("core", "ports", "patience", "worker")
 ASSEMBLED = (*WORK, "edges", "proof", "shelf", "prompting", "configuration", "assembly", "intake", "reporter", "requests",
-             "stopping", "secrets_of")  # fmt: skip
+             "early", "stopping", "secrets_of")  # fmt: skip
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "core": ("core",),
     "ports": ("core",),
@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "prose": ("core", "ports", "prompting"),
     "configuration": ("core",),
     "secrets_of": ("core",),
-    "stopping": (),
+    "early": (),
+    "stopping": ("early",),
     "requests": ("core", "ports", "edges"),
     "shelf": ("core", "ports", "edges", "worker", "proof"),
     "assembly": (*WORK, "edges", "proof", "shelf", "prompting", "configuration", "secrets_of"),
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "host": (*ASSEMBLED,),
     "help_text": (),
     "executables": (*ASSEMBLED, "connector", "executables", "help_text", "prose"),
-    "launcher": ("core",),
+    "launcher": ("core", "early"),
     "live": ("core",),
     "demo": ("core", "demo"),
     "demo_process": ("core",),
@@ -57,7 +58,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "commands",
         "host",
     ),
-    "cli": ("commands", "help_text"),
+    "cli": ("commands", "help_text", "early"),
     "child": (),
 }
 """Part of the package → parts that it may import."""

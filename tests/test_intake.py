@@ -8,6 +8,7 @@ import pytest
 from code_evolver.core.errors import DiskFull, StoreError
 from code_evolver.core.journey import Deferred
 from code_evolver.core.session import HubSettings
+from code_evolver.core.tally import Tally
 from code_evolver.edges.hub.inbox import Inbox
 from code_evolver.edges.hub.intake import Intake as HubIntake
 from code_evolver.edges.queue_sqlite import SqliteQueue
@@ -139,3 +140,43 @@ def test_many_that_wait_for_a_model_wait_longer_each_time_up_to_a_minute():
 
     assert pauses(Deferred(5.0, "down", failure=False)) == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
     assert pauses(Deferred(300.0, "asked to wait", failure=False)) == [300.0] * 6
+
+
+def test_what_a_record_of_very_many_elements_held_adds_up_and_leaves_others_their_turns(tmp_path):
+    log, tally = Told(), Tally()
+
+    async def scene():
+        queue = SqliteQueue.open(tmp_path / "queue.db")
+        intake = Intake(queue, _Counting(tally, log), "TaskHub", pending=lambda: tally.pending, wake=lambda: None)
+        tasks = [{"id": str(number), "name": "x"} for number in range(20_000)]
+        value = [*tasks, *range(100_000)]
+        one = Received(1, "Pending", (value,), "7", json.dumps(value).encode())
+        storing = asyncio.ensure_future(intake.receive([one]))
+        turns = 0
+        while not storing.done():
+            await asyncio.sleep(0)
+            turns += 1
+        counts = await queue.counts()
+        await queue.close()
+        return storing.result()[0], counts, turns
+
+    answer, counts, turns = asyncio.run(scene())
+    assert (answer["accepted"], answer["rejected"]) == (20_000, 100_000)
+    assert (counts.received, counts.rejected, counts.dead) == (20_000, 100_000, 101)
+    assert (tally.received, tally.rejected) == (20_000, 100_000)
+    sizes = [fields["queue_size"] for fields in log.of("task_queued")]
+    assert sizes == list(range(1, 20_001))
+    assert sum(fields["count"] for fields in log.of("task_rejected")) == 100_000
+    assert turns > 100
+
+
+class _Counting(Told):
+    """A log that counts first, as a run's does."""
+
+    def __init__(self, tally, log):
+        super().__init__(log.emit)
+        self._tally = tally
+
+    def emit(self, name, /, **fields):
+        self._tally.count(name, fields)
+        super().emit(name, **fields)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from code_evolver import __version__
+from code_evolver import __version__, early
 from code_evolver.help_text import helped_with
 
 COMMANDS = {
@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if helped_with(name, arguments[1:]):
         return 0
+    if name in ("run", "work"):
+        early.remember()
     module = importlib.import_module(f"code_evolver.commands.{name.replace('-', '_')}")
     code: int = module.main(arguments[1:])
     return code

@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
@@ -25,6 +26,8 @@ _EVENTS: Mapping[Put, str] = {
 }
 COMMIT_SECONDS = 5.0
 """How long a batch that is being stored may hold up the end of a run."""
+TOLD_AT_ONCE = 5_000
+"""Tasks, or refusals, told at a stretch; then everybody else on the event loop has a turn."""
 HELD_CHARACTERS = 16_000_000
 """So much text of tasks waits in memory for an output file that cannot be written."""
 Keep = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
@@ -139,28 +142,41 @@ class Intake:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def _take_in(self, batch: Sequence[Received]) -> Sequence[Mapping[str, Any] | None]:
-        messages = [one.message or self._read(one) for one in batch]
+        messages = [one.message if one.message is not None else await self._read(one) for one in batch]
         tasks = [task for message in messages for task in message.tasks]
         refusals = [refusal for message in messages for refusal in message.refusals]
         puts = await self._queue.put(tasks, refusals) if tasks or refusals else ()
-        fresh = self._tell(batch, tasks, puts, refusals)
+        fresh = await self._tell(batch, tasks, puts, refusals)
         if fresh and self._keep:
             async with self._keeping:  # in the order of arrival
                 await self._keep(fresh)
         return self._receipts(batch, messages, puts)
 
-    def _read(self, one: Received) -> Message:
+    async def _read(self, one: Received) -> Message:
         if one.problem:
             return Message((), (Refusal(0, "", one.problem[:500], one.raw),), 1)
-        return read_message(one.arguments, raw=one.raw, hub_name=self._hub_name)
+        read = partial(read_message, one.arguments, raw=one.raw, hub_name=self._hub_name)
+        return read() if len(one.raw) < strict_json.LARGE else await asyncio.to_thread(read)
 
-    def _tell(
+    async def _tell(
         self, batch: Sequence[Received], tasks: Sequence[Task], puts: Sequence[Put], refusals: Sequence[Refusal]
     ) -> Sequence[Mapping[str, Any]]:
         """Tell what came in, and wake the worker; give the tasks that are to be worked on."""
         for target, count in Counter(one.target for one in batch).items():
             self._log.emit("message_received", target=target, count=count)
         fresh: list[Mapping[str, Any]] = []
+        for start in range(0, max(len(tasks), len(refusals)), TOLD_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            some = slice(start, start + TOLD_AT_ONCE)
+            self._tell_some(tasks[some], puts[some], refusals[some], fresh)
+        if fresh:
+            self._wake()
+        return fresh
+
+    def _tell_some(
+        self, tasks: Sequence[Task], puts: Sequence[Put], refusals: Sequence[Refusal], fresh: list[Mapping[str, Any]]
+    ) -> None:
         size = self._pending()
         for put, some in groupby(zip(puts, tasks, strict=True), key=itemgetter(0)):
             rows: list[tuple[str, str, int]] = []
@@ -171,10 +187,8 @@ class Intake:
                 rows.append((task.id, task.type, size))
             self._log.emit_all(_EVENTS[put], ("task_id", "task_type", "queue_size"), rows)
         for refusal in refusals:
-            self._log.emit("task_rejected", task_id=refusal.id, index=refusal.index, reason=refusal.reason)
-        if fresh:
-            self._wake()
-        return fresh
+            self._log.emit("task_rejected", task_id=refusal.id, index=refusal.index, reason=refusal.reason,
+                           count=refusal.elements)  # fmt: skip
 
     @staticmethod
     def _receipts(

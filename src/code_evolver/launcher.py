@@ -13,11 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from code_evolver import early
 from code_evolver.core.strict_json import BadJson, loads
 from code_evolver.core.tally import Tally
 
@@ -116,14 +117,15 @@ class Launcher:
         apart: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        return subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            **apart,
-        )
+        with early.held_back():  # one that comes while it starts would kill it without a result
+            return subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                **apart,
+            )
 
     def _take_signals(self) -> dict[int, Any]:
         """Have signals written to a socket: a thread reads them there and tells the child, whatever the main thread waits for."""
@@ -131,11 +133,9 @@ class Launcher:
         written.setblocking(False)  # noqa: FBT003 - its only parameter, by place only
         self._written = written
         signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
-        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-        numbers = [getattr(signal, name) for name in names]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # nohup: stay
-            numbers.remove(signal.SIGHUP)
-        return {number: signal.signal(number, lambda *_: None) for number in numbers}
+        before = {number: signal.signal(number, lambda *_: None) for number in early.numbers()}
+        self._count_stops(early.taken())
+        return before
 
     def _let_signals_go(self, before: Mapping[int, Any]) -> None:
         self._over.set()
@@ -215,7 +215,7 @@ class Launcher:
                 child.kill()
         self._signals.close()
 
-    def _count_stops(self, numbers: bytes) -> None:
+    def _count_stops(self, numbers: Iterable[int]) -> None:
         """Count signals; a closed terminal says so twice (the system and the shell), and nobody is there to mean it."""
         hang_up = getattr(signal, "SIGHUP", None)
         for number in numbers:
@@ -290,4 +290,4 @@ def connector_command(root: Path | None = None) -> list[str]:
     door = (root or Path(__file__).resolve().parents[2]) / "tools" / "executable" / "signalr_hub_connector.py"
     if door.is_file():
         return [sys.executable, str(door)]
-    return [sys.executable, "-m", "code_evolver.executables.signalr_hub_connector"]
+    return [sys.executable, "-m", "code_evolver.executables"]

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from code_evolver import early
+
 LAUNCHED = "CODE_EVOLVER_LAUNCHED"
 """Set by the launcher: stdin then holds one line of settings, and stays open; "stop" lines follow, its end means drain."""
 _LAST_RESORT_SECONDS = 0.85
@@ -53,13 +55,12 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals(stop: StopRequest) -> Iterator[None]:
-    """Take SIGINT, SIGTERM, SIGHUP (closed terminal) and, on Windows, SIGBREAK as requests."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    """Take SIGINT, SIGTERM, SIGHUP (closed terminal) and, on Windows, SIGBREAK as requests, those that came early too."""
     handler = _Handler(stop)
-    for number in numbers:
-        if signal.Signals(number).name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:  # nohup: stay
-            signal.signal(number, handler)
+    for number in early.numbers():
+        signal.signal(number, handler)
+    for number in early.taken():
+        handler(number, None)
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """A stop in each state of the connection ends the run within a second, with its result, and leaves nobody behind."""
 
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -162,6 +163,32 @@ def test_a_stop_in_the_middle_of_a_flood(client, tmp_path):
         assert result["tasks_received"] == result["tasks_pending"] == found["received"] == found["pending"]
         server.stop()
         pushing.join(60)
+
+
+@needs_taskhub
+@pytest.mark.hub
+def test_a_record_of_very_many_elements_costs_neither_the_connection_nor_a_stop_within_a_second(tmp_path):
+    with (
+        hub("real", "--keepalive", "5", "--client-timeout", "10") as server,
+        listening(server.url, tmp_path, keep_alive_seconds=3) as door,
+    ):
+        server.wait_for_client()
+        server.post("send", [1] * 1_000_000, method="TaskHub")
+        door.wait_event("message_received")
+        assert not door.named("disconnected")
+        before = seconds(door.process.pid)
+        server.post("send", [1] * 5_000_000, method="TaskHub")
+        until(lambda: seconds(door.process.pid) > before + 0.5, "it to be read")
+        result = stopped_at_once(door)
+    assert result["rejected"] == 1_000_000
+    found = status(tmp_path)
+    assert (found["rejected"], found["dead"]) == (1_000_000, 2)
+
+
+def seconds(pid):
+    """Processor seconds of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_stop_before_anything_is_connected(tmp_path):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from code_evolver.core.task import Refusal
 from code_evolver.edges.queue_sqlite import read_days
 from code_evolver.ports import End, Queue
 from tests.contract.queue_bench import Bench, only
@@ -127,6 +128,26 @@ def test_refused_elements_are_dead_letters_with_their_bytes_and_equal_bytes_are_
         ]  # fmt: skip
         counts = await queue.counts()
         assert (counts.rejected, counts.dead, counts.failed, counts.pending) == (4, 2, 0, 1)
+
+    bench.run(story)
+
+
+def test_a_refusal_that_stands_for_many_elements_is_one_dead_letter_and_counts_them_all(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([], [refusal(b"x"), Refusal(1, "", "50 more.", b"whole", 50)])
+        assert [(letter.raw, letter.count) for letter in await queue.dead_letters(0, 10)] == [(b"x", 1), (b"whole", 1)]
+        assert (await queue.counts()).rejected == 51
+
+    bench.run(story)
+
+
+def test_very_many_tasks_at_once_are_taken_in_order_each_known_to_those_behind_it(bench: Bench):
+    async def story(queue: Any) -> None:
+        many = [task(str(number)) for number in range(12_000)]
+        put = await queue.put([*many, task("1"), task("2", "other content")], [])
+        assert list(put) == ["queued"] * len(many) + ["duplicate", "revised"]
+        assert [lease.task.id for lease in await queue.lease(3)] == ["0", "1", "2"]
+        assert (await queue.counts()).received == len(many) + 1
 
     bench.run(story)
 

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from code_evolver.core.message import LARGEST_RAW, LARGEST_RECEIPT, Message, holds_tasks, read_message, receipt
+from code_evolver.core.message import (
+    LARGEST_RAW,
+    LARGEST_RECEIPT,
+    MOST_REFUSALS,
+    Message,
+    holds_tasks,
+    read_message,
+    receipt,
+)
 from code_evolver.core.setting_table import ROWS
+from code_evolver.core.strict_json import LARGE
 from code_evolver.core.task import Put, Refusal, Task, node_input
 from code_evolver.core.task_reading import CONTENT_FIELDS
 
@@ -247,3 +256,39 @@ def test_a_receipt_with_lists_is_never_over_the_limit():
         size = len(json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode())
         assert size <= LARGEST_RECEIPT
         assert answer.get("ids_omitted", False) == (count >= 4000)
+
+
+def test_beyond_a_hundred_refusals_the_rest_of_a_message_is_one_that_keeps_the_whole_of_it():
+    numbers = [5] * (MOST_REFUSALS + 50)
+    message = read_message([[TASK, *numbers, OTHER]], raw=b"the record")
+    assert ids(message) == ["a", "b"]
+    assert message.elements == len(numbers) + 2
+    *single, rest = message.refusals
+    assert [(one.index, one.elements, one.raw) for one in single] == [
+        (place, 1, b"5") for place in range(1, MOST_REFUSALS + 1)
+    ]
+    assert (rest.index, rest.elements, rest.raw, rest.id) == (MOST_REFUSALS + 1, 50, b"the record", "")
+    assert "50 more elements" in rest.reason
+
+
+def test_of_the_rest_of_a_message_nothing_is_lost_where_the_record_is_not_at_hand():
+    texts = [f"text {number}" for number in range(MOST_REFUSALS + 1)]
+    rest = read_message([texts]).refusals[-1]
+    assert json.loads(rest.raw) == [texts]
+
+
+def test_a_hundred_refusals_are_just_these():
+    message = read_message([[5] * MOST_REFUSALS])
+    assert [one.elements for one in message.refusals] == [1] * MOST_REFUSALS
+
+
+def test_a_receipt_counts_every_element_that_was_refused():
+    message = read_message([[5] * 1000], raw=b"the record")
+    answer = receipt(message.tasks, [], message.refusals)
+    assert (answer["rejected"], len(answer["errors"])) == (1000, MOST_REFUSALS + 1)
+
+
+def test_long_json_text_is_read_as_short_text_is():
+    text = json.dumps([{**TASK, "n": [1, -0.5, 1e3, None, True, "ü"]}] * 1000)
+    assert len(text) > LARGE
+    assert read_message([text]) == read_message([json.loads(text)])

@@ -10,6 +10,10 @@ except ModuleNotFoundError:  # started from a checkout that is not installed
     from code_evolver.help_text import helped
 
 if __name__ == "__main__" and not helped("connect_signalr"):
+    from code_evolver import early
+
+    early.remember()  # first: a stop that comes while the rest is imported is noted
+
     from code_evolver.executables.connect_signalr import main  # after --help, which must be quick
 
     main()

@@ -10,6 +10,10 @@ except ModuleNotFoundError:  # started from a checkout that is not installed
     from code_evolver.help_text import helped
 
 if __name__ == "__main__" and not helped("signalr_hub_connector"):
+    from code_evolver import early
+
+    early.remember()  # first: a stop that comes while the rest is imported is noted
+
     import gc  # after --help, which must be quick
 
     gc.disable()  # nothing that is imported is garbage: looking for some costs a twelfth of the start

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from code_evolver.core.keys import by_folded_key, fold
-from code_evolver.core.strict_json import MAX_DEPTH, depth_over, dumps, kind, show
+from code_evolver.core.strict_json import LARGE, MAX_DEPTH, depth_over, dumps, in_turns, kind, show
 from code_evolver.core.task import UNTYPED, Put, Refusal, Task, read_task
 from code_evolver.core.task_reading import canonical_text, id_of, is_task, looks_like_task, plan_of
 
@@ -15,6 +15,8 @@ LARGEST_RAW = 16 * 1024 * 1024
 LARGEST_RECEIPT = 24 * 1024
 """Bytes of a receipt with lists: hubs refuse answers over 32 KB."""
 LONGEST_REASON = 500
+MOST_REFUSALS = 100
+"""Elements of one message that are refused one by one. Those beyond are one refusal, which keeps the whole message."""
 
 _ENVELOPES = ("tasks", "data", "payload", "task", "items", "$values")
 _ABOUT = frozenset(
@@ -26,7 +28,7 @@ _MOST_WRAPS = 8
 
 
 class Message(NamedTuple):
-    """What one message held. `elements` = tasks + refusals; all three empty: an empty message, no error."""
+    """What one message held. `elements` = tasks + those that the refusals stand for; none of all: an empty message, no error."""
 
     tasks: tuple[Task, ...]
     refusals: tuple[Refusal, ...]
@@ -40,6 +42,10 @@ class _Reading:
     record: bytes
     tasks: list[Task] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    more: int = 0
+    """Elements refused beyond MOST_REFUSALS."""
+    more_from: int = 0
+    """Place of the first of them."""
 
     def take(self, found: Mapping[str, Any], given_id: str) -> None:
         task = read_task(found, given_id)
@@ -48,10 +54,28 @@ class _Reading:
         else:
             self.refuse(found, task, given_id)
 
+    @property
+    def full(self) -> bool:
+        """Whether a further refusal is only counted: nobody reads its reason."""
+        return len(self.refusals) >= MOST_REFUSALS
+
     def refuse(self, element: Any, reason: str, given_id: str = "") -> None:
+        if self.full:
+            self.more_from = self.more_from or len(self.tasks) + len(self.refusals)
+            self.more += 1
+            return
         own_id = id_of(element, plan_of(element)) if isinstance(element, Mapping) else ""
         index = len(self.tasks) + len(self.refusals)
         self.refusals.append(Refusal(index, own_id or given_id, reason[:LONGEST_REASON], self._raw(element)))
+
+    def message(self, arguments: Sequence[Any]) -> Message:
+        """Give what was found in a message's arguments."""
+        refusals = list(self.refusals)
+        if self.more:
+            reason = f"The message holds {self.more} more elements that are no tasks; it is kept here as a whole."
+            whole = self.record if 0 < len(self.record) <= LARGEST_RAW else self._raw(arguments)
+            refusals.append(Refusal(self.more_from, "", reason, whole, self.more))
+        return Message(tuple(self.tasks), tuple(refusals), len(self.tasks) + len(self.refusals) + self.more)
 
     def _raw(self, element: Any) -> bytes:
         try:
@@ -78,7 +102,7 @@ def read_message(arguments: Sequence[Any], *, raw: bytes = b"", hub_name: str = 
         _object(arguments[0], "", 0, reading)
     else:
         _arguments(arguments, hub_name, reading)
-    return Message(tuple(reading.tasks), tuple(reading.refusals), len(reading.tasks) + len(reading.refusals))
+    return reading.message(arguments)
 
 
 def holds_tasks(message: Message) -> bool:
@@ -121,6 +145,8 @@ def _element(value: Any, given_id: str, wraps: int, reading: _Reading) -> None:
                 reading.refuse(item, "An element is an empty object.")
             else:
                 _element(item, "", wraps + 1, reading)
+    elif reading.full:
+        reading.refuse(value, "")
     elif isinstance(value, str):
         reading.refuse(value, f"The text {show(value, 60)} is no JSON of a task.", given_id)
     else:
@@ -185,7 +211,9 @@ def _short(key: str) -> str:
 
 def _opened(value: Any) -> Any:
     """Read JSON text of an object or a list, also doubly encoded once; anything else stays as it is."""
-    opened = value
+    if not isinstance(value, str):
+        return value
+    opened: Any = value
     for _ in range(2):
         if not isinstance(opened, str):
             break
@@ -195,7 +223,7 @@ def _opened(value: Any) -> Any:
         if text.count("{") + text.count("[") > MAX_DEPTH and depth_over(text, MAX_DEPTH):
             break
         try:
-            opened = json.loads(text)
+            opened = json.loads(text) if len(text) < LARGE else in_turns.decode(text)
         except (ValueError, RecursionError):
             break
     return opened if isinstance(opened, dict | list) else value
@@ -204,6 +232,7 @@ def _opened(value: Any) -> Any:
 def receipt(tasks: Sequence[Task], puts: Sequence[Put], refusals: Sequence[Refusal]) -> dict[str, Any]:
     """Give the answer to a hub that waits for a result: everything in the message is safe.
 
+    `rejected` counts elements; the last of `errors` may stand for many (MOST_REFUSALS).
     Over 24 KB in UTF-8 the lists `accepted`, `duplicates` and `errors` are their lengths, and `ids_omitted` is true.
     """
     duplicates = [task.id for task, put in zip(tasks, puts, strict=True) if put == "duplicate"]
@@ -213,7 +242,7 @@ def receipt(tasks: Sequence[Task], puts: Sequence[Put], refusals: Sequence[Refus
         "received": True,
         "accepted": accepted,
         "duplicates": duplicates,
-        "rejected": len(errors),
+        "rejected": sum(refusal.elements for refusal in refusals),
         "errors": errors,
     }
     if len(dumps(answer).encode("utf-8", "backslashreplace")) <= LARGEST_RECEIPT:

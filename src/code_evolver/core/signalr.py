@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from code_evolver.core.errors import HubRefused, InputError
-from code_evolver.core.strict_json import show
+from code_evolver.core.strict_json import LARGE, in_turns, show
 
 INVOCATION = 1
 STREAM_ITEM = 2
@@ -58,7 +58,8 @@ def parse(record: bytes) -> dict[str, Any]:
     """
     try:
         text = record.decode()
-        found, end = _read_first(text if text[:1] == "{" else text.lstrip())
+        read = _read_first if len(text) < LARGE else in_turns.raw_decode
+        found, end = read(text if text[:1] == "{" else text.lstrip())
         if end != len(text):
             found = _read(text)
     except (ValueError, RecursionError) as error:

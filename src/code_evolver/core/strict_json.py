@@ -10,6 +10,8 @@ from code_evolver.core.errors import InputError
 type_name = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number",
              float: "a number", type(None): "null"}  # fmt: skip
 MAX_DEPTH = 100
+LARGE = 64 * 1024
+"""Characters (bytes) from which on a text is read beside the event loop: it may hold millions of elements."""
 
 
 def encoder(
@@ -93,6 +95,22 @@ def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     if ("\\u" in words or _SURROGATE.search(words)) and has_surrogate(value):
         raise BadJson("The JSON holds half of a surrogate pair.", "Send whole Unicode characters.")
     return value
+
+
+def _as_it_is(found: dict[str, Any]) -> dict[str, Any]:
+    return found
+
+
+def _whole_number(digits: str) -> int:
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    return float(digits)
+
+
+in_turns = json.JSONDecoder(object_hook=_as_it_is, parse_int=_whole_number, parse_float=_number)
+"""Reads as json.loads does, for long texts: functions of ours, called in between, let other threads have the interpreter."""
 
 
 def has_surrogate(value: Any) -> bool:

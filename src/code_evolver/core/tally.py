@@ -137,7 +137,7 @@ class Tally:
         self.messages += event.get("count", 1)
 
     def _task_rejected(self, event: Mapping[str, Any]) -> None:
-        self.rejected += 1
+        self.rejected += event.get("count", 1)
         self._note(event["reason"])
 
     def _queue_resumed(self, event: Mapping[str, Any]) -> None:

@@ -125,6 +125,8 @@ class Refusal:
     """One sentence, at most 500 characters, safe to show."""
     raw: bytes
     """The element as received, b"" where it was too large to keep."""
+    elements: int = 1
+    """How many elements it stands for: over one only for the rest of a message with very many, of which `raw` is the whole."""
 
 
 def node_input(task: Task) -> dict[str, Any]:

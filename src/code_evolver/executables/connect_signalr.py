@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from code_evolver import early
 from code_evolver.assembly import manifests_of, models_of
 from code_evolver.configuration import load
 from code_evolver.core.english.answers import check_answer
@@ -99,10 +100,17 @@ def main(argv: list[str] | None = None) -> None:
         return
     options = _options(arguments)
 
-    def run(given: dict[str, Any]) -> stdio.Result:
-        if options is None:
-            raise InputError(f"The arguments {arguments} are not understood.", USAGE.splitlines()[0])
-        found = understand(given["request"], options["workspace"])
+    def run(_: None) -> stdio.Result:
+        try:
+            with early.interrupting():
+                given = stdio.read_text_input(USAGE)
+                if options is None:
+                    raise InputError(f"The arguments {arguments} are not understood.", USAGE.splitlines()[0])
+                found = understand(given["request"], options["workspace"])
+        except KeyboardInterrupt:
+            if options is None or options["dry_run"]:
+                raise
+            return signalr_hub_connector.nothing_received()
         config = config_of(found.settings)
         reading = {"config": config, "parsed_by": found.parsed_by, "notes": [*found.notes, *_without_workflows(found)]}
         if options["dry_run"]:
@@ -113,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
         finished = signalr_hub_connector.run(chosen)
         return stdio.Finished({**finished.document, **reading}, finished.exit_code)
 
-    leave_at_once(stdio.serve(run, usage=USAGE, read=stdio.read_text_input))
+    leave_at_once(stdio.serve(run, usage=USAGE, read=lambda _: None))
 
 
 def _options(arguments: list[str]) -> dict[str, Any] | None:

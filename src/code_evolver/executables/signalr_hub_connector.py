@@ -7,11 +7,13 @@ import sys
 import uuid
 from typing import Any
 
+from code_evolver import early
 from code_evolver.configuration import load, workspace_flag
 from code_evolver.connector import connect
-from code_evolver.core.errors import EXIT_INTERRUPTED
+from code_evolver.core.errors import EXIT_DONE, EXIT_INTERRUPTED
 from code_evolver.core.settings import from_json, require_hub
 from code_evolver.core.strict_json import loads
+from code_evolver.core.tally import Tally
 from code_evolver.edges import stdio
 from code_evolver.edges.log import EventLog
 from code_evolver.help_text import USAGES, helped
@@ -66,18 +68,32 @@ async def _whole(resolved: Any, log: EventLog, secrets: Secrets, *, hub: bool) -
         return await connect(resolved, log, stop=stop, hub=hub, learn=secrets.learn)
 
 
-def _read(usage: str) -> dict[str, Any]:
-    if not launched():
-        return stdio.read_object(usage)
-    found = loads(read_settings_line())
-    return found if isinstance(found, dict) else {}
+def nothing_received() -> stdio.Finished:
+    """Give the result of a run that was asked to stop before its settings were known."""
+    return stdio.Finished({"success": True, **Tally().result()}, EXIT_DONE)
+
+
+def _read(usage: str) -> dict[str, Any] | None:
+    """Read the settings; None where a request to stop comes first."""
+    if launched():
+        found = loads(read_settings_line())
+        return found if isinstance(found, dict) else {}
+    try:
+        with early.interrupting():
+            return stdio.read_object(usage)
+    except KeyboardInterrupt:
+        return None
+
+
+def _run_given(given: dict[str, Any] | None) -> stdio.Finished:
+    return nothing_received() if given is None else run({**given, **workspace_flag(sys.argv[1:])})
 
 
 def main() -> None:
     """Serve the tool once, and leave without waiting for threads: everything accepted is on disk."""
     if helped("signalr_hub_connector"):
         return
-    code = stdio.serve(lambda given: run({**given, **workspace_flag(sys.argv[1:])}), usage=USAGE, read=_read)
+    code = stdio.serve(_run_given, usage=USAGE, read=_read)
     leave_at_once(code)
 
 

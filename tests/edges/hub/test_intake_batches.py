@@ -10,6 +10,7 @@ import pytest
 
 from code_evolver.core.errors import DiskFull, StoreError
 from code_evolver.core.session import HubSettings
+from code_evolver.core.strict_json import LARGE
 from code_evolver.edges.hub.conversation import Conversation
 from code_evolver.edges.hub.inbox import Inbox
 from code_evolver.edges.hub.intake import BATCH, STORED_AT_ONCE, Intake
@@ -49,6 +50,11 @@ class Reception:
             raise fault
         self.stored += [task.id for one in batch if one.message for task in one.message.tasks]
         return [None] * len(batch)
+
+    def push_each(self, *elements: object) -> None:
+        """Push a record an element, all at once."""
+        texts = [json.dumps([element]).encode() for element in elements]
+        self.inbox.add(self.source, [b'{"type":1,"target":"TaskHub","arguments":' + text + b"}" for text in texts])
 
     def push(self, first: int, count: int) -> None:
         records = [
@@ -146,5 +152,53 @@ def test_a_store_that_is_broken_ends_the_intake_and_leaves_no_task_behind():
             with pytest.raises(StoreError, match="Damaged"):
                 running.result()
             assert asyncio.all_tasks() <= before
+
+    asyncio.run(scene())
+
+
+async def turns_until_stored(made: Reception) -> int:
+    """Count the turns that others have on the loop until everything is stored."""
+    made.gate.set()
+    idle = asyncio.ensure_future(made.inbox.idle())
+    count = 0
+    while not idle.done():
+        await asyncio.sleep(0)
+        count += 1
+    return count
+
+
+def test_a_record_of_many_elements_leaves_others_their_turns_on_the_loop():
+    async def scene() -> None:
+        async with reception() as (made, _):
+            made.push_each([{"id": 1, "taskName": "x"}, *range(300_000)])
+            assert await turns_until_stored(made) > 100
+            assert made.stored == ["1"]
+
+    asyncio.run(scene())
+
+
+def test_records_of_some_size_leave_others_their_turns_too():
+    async def scene() -> None:
+        async with reception() as (made, _):
+            made.push_each(*({"id": n, "taskName": "x", "content": "y" * (LARGE // 2)} for n in range(200)))
+            assert await turns_until_stored(made) > 45
+            assert made.stored == [str(number) for number in range(200)]
+
+    asyncio.run(scene())
+
+
+def test_what_comes_behind_a_large_record_is_stored_behind_it():
+    async def scene() -> None:
+        async with reception() as (made, _):
+            made.push(0, 1)
+            made.push_each([{"id": f"large {number}", "taskName": "x"} for number in range(5000)])
+            await turns(lambda: made.under_way == 1)
+            made.push(1, 1)
+            for _ in range(100):  # turns enough for one more, were it not held back
+                await asyncio.sleep(0)
+            assert made.most == 1
+            made.gate.set()
+            await made.inbox.idle()
+            assert made.stored == ["0", *(f"large {number}" for number in range(5000)), "1"]
 
     asyncio.run(scene())

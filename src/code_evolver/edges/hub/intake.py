@@ -10,7 +10,7 @@ from code_evolver.core.errors import CodeEvolverError, DiskFull, StoreError
 from code_evolver.core.message import read_message
 from code_evolver.core.session import HubSettings
 from code_evolver.core.signalr import BadRecord
-from code_evolver.core.strict_json import show
+from code_evolver.core.strict_json import LARGE, show
 from code_evolver.edges.hub.conversation import Conversation
 from code_evolver.edges.hub.inbox import Inbox, Item
 from code_evolver.edges.hub.tasks import end
@@ -22,8 +22,10 @@ BATCH = 4_000
 """Records that are stored, and told, at once."""
 STORED_AT_ONCE = 2
 """Batches on their way into the queue: it has the next one at hand when the former is committed."""
-STRETCH = 250
-"""Records that are read at a stretch; then everybody else on the event loop has a turn."""
+STRETCH = 128 * 1024
+"""Bytes of records that are read at a stretch; then everybody else on the event loop has a turn."""
+RECORD = 256
+"""What a record counts for beside its bytes."""
 NAMES = 1_000
 """Client method names remembered; a hub that invents names must not fill our memory."""
 DISK_PAUSES = (1.0, 2.0, 5.0)
@@ -44,6 +46,7 @@ class Intake:
         self._waiting = asyncio.Lock()  # for room on the disk: first come, first served
         self._paused = False
         self._target, self._head = "", b""  # of the latest message: the next one is mostly the same method's
+        self._large = False  # one of the latest batch was
 
     async def run(self) -> None:
         """Take in until cancelled: what waits is read while what was read before is being stored.
@@ -57,7 +60,9 @@ class Intake:
                 batch, owners = await self._read_all(waiting)
                 if batch:
                     storing.append(asyncio.create_task(self._take_in(batch, owners)))
-                if storing and (not batch or len(storing) == STORED_AT_ONCE):
+                # Whoever stores a large record lets others have a turn: none of them may be the next batch.
+                most = 1 if self._large else STORED_AT_ONCE
+                while storing and (not batch or len(storing) >= most):
                     await storing[0]
                     storing.popleft()
         finally:
@@ -69,14 +74,23 @@ class Intake:
         batch: list[Received] = []
         owners: list[Conversation] = []
         unheard: list[tuple[Conversation, str, str]] = []
+        self._large = False
+        left = 0
         for conversation, items in chunks:
-            for start in range(0, len(items), STRETCH):
-                await asyncio.sleep(0)
-                for item in items[start : start + STRETCH]:
+            for item in items:
+                if left <= 0:
+                    await asyncio.sleep(0)
+                    left = STRETCH
+                size = len(item.raw if isinstance(item, Received) else item)
+                left -= size + RECORD
+                if size < LARGE:
                     found = self._read(conversation, item, unheard)
-                    if found is not None:
-                        batch.append(found)
-                        owners.append(conversation)
+                else:
+                    self._large = True
+                    found = await self._read_large(conversation, item, unheard)
+                if found is not None:
+                    batch.append(found)
+                    owners.append(conversation)
         for conversation, key, target in unheard:
             await conversation.answer(signalr.completion_error(key, f"Nobody listens to {show(target)} here."))
         return batch, owners
@@ -99,14 +113,40 @@ class Intake:
         message = read_message(arguments, raw=item, hub_name=self._hub_name, text=plain[1])
         return Received(conversation.number, self._target, arguments, None, item, "", message)
 
+    async def _read_large(
+        self, conversation: Conversation, item: Item, unheard: list[tuple[Conversation, str, str]]
+    ) -> Received | None:
+        """Do as `_read`, in threads: a large record may hold millions of elements."""
+        if isinstance(item, Received):
+            return item
+        try:
+            record = await asyncio.to_thread(signalr.parse, item)
+        except BadRecord as error:
+            return _broken(conversation, item, error)
+        found = self._call(conversation, item, record, unheard)
+        if found is None or found.problem:
+            return found
+        message = await asyncio.to_thread(read_message, found.arguments, raw=item, hub_name=self._hub_name)
+        return found._replace(message=message)
+
     def _parsed(
         self, conversation: Conversation, item: bytes, unheard: list[tuple[Conversation, str, str]]
     ) -> Received | None:
-        number = conversation.number
         try:
             record = signalr.parse(item)
         except BadRecord as error:
-            return Received(number, "", (), signalr.asked_as(item), item, error.message)
+            return _broken(conversation, item, error)
+        return self._call(conversation, item, record, unheard)
+
+    def _call(
+        self,
+        conversation: Conversation,
+        item: bytes,
+        record: Mapping[str, Any],
+        unheard: list[tuple[Conversation, str, str]],
+    ) -> Received | None:
+        """Say what the hub called, None for what nobody listens to; a large record's message is not read yet."""
+        number = conversation.number
         target, arguments, key = record.get("target"), record.get("arguments"), record.get("invocationId")
         if type(key) is not str:
             key = None
@@ -120,9 +160,8 @@ class Intake:
             return Received(number, target, (), key, item, "bad record: a call without a list of arguments")
         if target != self._target:
             self._target, self._head = target, signalr.head_of_push(target)
-        return Received(
-            number, target, arguments, key, item, "", read_message(arguments, raw=item, hub_name=self._hub_name)
-        )
+        message = read_message(arguments, raw=item, hub_name=self._hub_name) if len(item) < LARGE else None
+        return Received(number, target, arguments, key, item, "", message)
 
     def _heard(self, target: str) -> bool:
         """Say whether anybody listens to a client method; report it once where nobody does."""
@@ -181,3 +220,7 @@ class Intake:
             raise error
         reason = f"cannot be handled: {type(error).__name__}: {show(error, 200)}"
         return list(await self._hand_over([batch[0]._replace(arguments=(), problem=reason, message=None)]))
+
+
+def _broken(conversation: Conversation, item: bytes, error: BadRecord) -> Received:
+    return Received(conversation.number, "", (), signalr.asked_as(item), item, error.message)

@@ -100,8 +100,8 @@ def _insert(db: sqlite3.Connection, inserts: Iterable[Insert], last: int, now: f
         db.execute(statement, values)
 
 
-def _refuse(db: sqlite3.Connection, refusals: Iterable[Refusal], now: float, counted: Counter[str]) -> None:
+def _refuse(db: sqlite3.Connection, refusals: Sequence[Refusal], now: float, counted: Counter[str]) -> None:
     rows = [(item.id, item.reason, now, refusal_key(item), item.raw) for item in refusals]
     if rows:
         db.executemany(sql.REFUSE, rows)
-        counted["rejected"] += len(rows)
+        counted["rejected"] += sum(item.elements for item in refusals)

@@ -1,10 +1,12 @@
 """The queue's port on SQLite: each method is a job for the writer thread."""
 
+import asyncio
 import json
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,6 +18,9 @@ from code_evolver.edges.queue_sqlite.options import Options
 from code_evolver.edges.queue_sqlite.reserve import Reserve
 from code_evolver.edges.queue_sqlite.writer import Step, Writer
 from code_evolver.ports import Counts, DeadLetter, End, Lease, Put, Report
+
+AT_ONCE = 5_000
+"""Tasks that are made ready at a stretch; then everybody else on the event loop has a turn."""
 
 
 class SqliteQueue:
@@ -73,9 +78,12 @@ class SqliteQueue:
         """Accept tasks and refusals in one transaction; one Put a task, in order."""
         if not tasks and not refusals:
             return ()
-        batch = batch_of(self._options, tasks, refusals)
-        (found,) = await self._writer.do(self._put, [batch], size=len(tasks) + len(refusals), intake=True)
-        return cast("Sequence[Put]", found)
+        batches = [batch_of(self._options, tasks[:AT_ONCE], refusals)]
+        for start in range(AT_ONCE, len(tasks), AT_ONCE):
+            await asyncio.sleep(0)
+            batches.append(batch_of(self._options, tasks[start : start + AT_ONCE], ()))
+        found = await self._writer.do(self._put, batches, size=len(tasks) + len(refusals), intake=True)
+        return cast("Sequence[Put]", found[0] if len(found) == 1 else list(chain.from_iterable(found)))
 
     async def lease(self, limit: int) -> Sequence[Lease]:
         """Lease up to `limit` due tasks, in order of priority, due date, arrival."""
