@@ -151,6 +151,21 @@ def test_the_oldest_pending_task_is_found_also_after_a_retry_of_an_older_one(ben
     bench.run(story)
 
 
+def test_a_task_that_waits_behind_one_that_was_put_back_is_the_oldest(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task("1"), task("2"), task("3")], [])
+        ends = [End(lease, "failed", reason="r", code="c") for lease in await queue.lease(2)]
+        await queue.finish(ends)
+        bench.clock.now += 3600
+        await queue.retry_dead([1, 2])
+        assert (await queue.counts()).oldest_pending_seconds == 3600
+        await queue.finish([End(lease, "generated") for lease in await queue.lease(1)])
+        bench.clock.now += 10
+        assert (await queue.counts()).oldest_pending_seconds == 3610
+
+    bench.run(story)
+
+
 def test_a_cancelled_caller_disturbs_nobody(bench: Bench):
     async def story(queue: Queue) -> None:
         waiting = asyncio.ensure_future(queue.put([task("1")], []))

@@ -79,14 +79,14 @@ class Day:
 def counts(db: sqlite3.Connection, now: float, first: int = 0) -> tuple[Counts, int]:
     """Give the counts, and the arrival number before which nothing waits (pass it as `first` next time)."""
     number = counters(db)
-    oldest = db.execute(sql.OLDEST, (first,)).fetchone() if number["pending"] else None
+    oldest, since = db.execute(sql.OLDEST, (first,)).fetchone() if number["pending"] else (None, None)
     (dead,) = db.execute(sql.DEAD_COUNT).fetchone()
     found = Counts(
         generated=number["generated"], reused=number["reused"], failed=number["failed"], pending=number["pending"],
         rejected=number["rejected"], duplicates=number["duplicates"], received=number["received"], dead=dead,
-        oldest_pending_seconds=max(0.0, now - oldest[1]) if oldest else None,
+        oldest_pending_seconds=None if since is None else max(0.0, now - since),
     )  # fmt: skip
-    return found, oldest[0] if oldest else first
+    return found, first if oldest is None else oldest
 
 
 def dead_letters(db: sqlite3.Connection, after: int, limit: int) -> list[DeadLetter]:

@@ -85,7 +85,11 @@ COUNT_STATES = (
     "SELECT (SELECT count(*) FROM tasks WHERE state = 0), (SELECT count(*) FROM tasks WHERE state = 1),"
     " (SELECT count(*) FROM tasks WHERE state = 2)"
 )
-OLDEST = "SELECT seq, at FROM tasks WHERE seq >= ? AND state < 3 ORDER BY seq LIMIT 1"
+# Tasks wait in the order of their arrival, but for those that were put back: they wait since then. So the one that waits
+# longest is the first, or stands behind some that were put back: behind more than so many it is not looked for.
+OLDEST = (
+    "SELECT min(seq), min(at) FROM (SELECT seq, at FROM tasks WHERE seq >= ? AND state < 3 ORDER BY seq LIMIT 1000)"
+)
 REORDER = (
     "UPDATE tasks SET by_priority = CASE WHEN ?1 THEN priority ELSE 0 END,"
     " by_due = CASE WHEN ?2 THEN coalesce(due, ?3) ELSE ?3 END WHERE state < 3"
