@@ -1,8 +1,10 @@
 """What every queue must keep to of ends: dead letters, reports, pruning, and many callers at once."""
 
 import asyncio
+import json
 from typing import Any
 
+from code_evolver.core.message import read_message
 from code_evolver.ports import End, Queue
 from tests.contract.queue_bench import Bench, only
 from tests.queue_helpers import refusal, task
@@ -162,6 +164,32 @@ def test_a_task_that_waits_behind_one_that_was_put_back_is_the_oldest(bench: Ben
         await queue.finish([End(lease, "generated") for lease in await queue.lease(1)])
         bench.clock.now += 10
         assert (await queue.counts()).oldest_pending_seconds == 3610
+
+    bench.run(story)
+
+
+def test_a_dead_letter_keeps_the_text_that_the_hub_wrote(bench: Bench):
+    text = b'{"id":"a", "taskName":"x", "n":1.50e2, "big":1e400, "content":"\\u00e9", "content":"second"}'
+
+    async def story(queue: Any) -> None:
+        await queue.put(read_message([json.loads(text)], text=text).tasks, [])
+        await queue.finish([End(await only(queue), "failed", reason="r", code="c")])
+        (letter,) = await queue.dead_letters()
+        assert letter.raw == text
+        assert await queue.retry_dead([letter.key]) == 1
+        await queue.finish([End(await only(queue), "failed", reason="r", code="c")])
+        assert [letter.raw for letter in await queue.dead_letters()] == [text]
+
+    bench.run(story)
+
+
+def test_a_number_beyond_all_keys_is_no_dead_letter_and_spoils_no_other(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([], [refusal(b"1"), refusal(b"2")])
+        assert await queue.dead_letter(10**20) is None
+        assert await queue.retry_dead([10**20]) == 0
+        assert await queue.drop_dead([10**20, 1]) == 1
+        assert [letter.key for letter in await queue.dead_letters(0, 10**20)] == [2]
 
     bench.run(story)
 

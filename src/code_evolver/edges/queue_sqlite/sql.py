@@ -12,6 +12,8 @@ KNOWN_IDS = {
     size: f"SELECT seq, id, digest, at FROM seen WHERE id IN ({','.join('?' * size)})"  # noqa: S608 - question marks only
     for size in LOOKUPS
 }
+LAST_KEY = (1 << 63) - 1
+"""SQLite takes no larger number: there is no row of one."""
 UNREAD = b""
 """Stands for the digest of a content until somebody needs it: a waiting task's body says it."""
 READ_CONTENT = "UPDATE seen SET digest = ? WHERE seq = ? AND digest = x''"
@@ -95,6 +97,7 @@ REORDER = (
     " by_due = CASE WHEN ?2 THEN coalesce(due, ?3) ELSE ?3 END WHERE state < 3"
 )
 
+NAMED = "SELECT CAST(id AS BLOB), CAST(type AS BLOB) FROM tasks WHERE seq = ?"
 BODY = "SELECT body FROM bodies WHERE seq = ?"
 DROP_BODY = "DELETE FROM bodies WHERE seq = ?"
 BURY = "INSERT INTO dead (kind, seq, id, code, reason, at, count, raw, body, drafts) VALUES ('task', ?, ?, ?, ?, ?, 1, ?, ?, ?)"

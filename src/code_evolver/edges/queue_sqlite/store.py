@@ -129,7 +129,7 @@ class SqliteQueue:
 
     async def reports(self, limit: int) -> Sequence[Report]:
         """Give reports that the hub has not answered yet, oldest first."""
-        found: Sequence[Report] = await self._ask(lambda db: reading.reports(db, limit))
+        found: Sequence[Report] = await self._ask(lambda db: ends.reports(db, limit))
         return found
 
     async def reported(self, keys: Sequence[int], *, failed: bool) -> None:
