@@ -190,6 +190,17 @@ def test_a_number_beyond_all_keys_is_no_dead_letter_and_spoils_no_other(bench: B
         assert await queue.retry_dead([10**20]) == 0
         assert await queue.drop_dead([10**20, 1]) == 1
         assert [letter.key for letter in await queue.dead_letters(0, 10**20)] == [2]
+        assert list(await queue.dead_keys(0, 10**20, 5)) == [2]
+
+    bench.run(story)
+
+
+def test_the_keys_of_a_range_of_dead_letters_are_given_in_order(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([], [refusal(str(number).encode()) for number in range(6)])
+        assert list(await queue.dead_keys(1, 5, 3)) == [2, 3, 4]
+        assert list(await queue.dead_keys(4, 5, 3)) == [5]
+        assert list(await queue.dead_keys(5, 5, 3)) == []
 
     bench.run(story)
 

@@ -100,6 +100,12 @@ def dead_letter(db: sqlite3.Connection, key: int) -> DeadLetter | None:
     return _dead_letter(row) if row else None
 
 
+def dead_keys(db: sqlite3.Connection, above: int, up_to: int, limit: int) -> list[int]:
+    """Give keys of dead letters in that range, in order, without reading what they hold."""
+    above, up_to = min(above, sql.LAST_KEY), min(up_to, sql.LAST_KEY)
+    return [key for (key,) in db.execute(sql.DEAD_KEYS, (above, up_to, limit))]
+
+
 def _dead_letter(row: Sequence[Any]) -> DeadLetter:
     key, identifier, kind, reason, code, at, count, raw, body, drafts = row
     task = read_again(body) if body is not None else None
@@ -210,6 +216,12 @@ def read_dead_letter(path: Path, key: int) -> DeadLetter | None:
     """Give one dead letter, None where there is none of that key."""
     with reader(path) as db:
         return None if db is None else dead_letter(db, key)
+
+
+def read_last_dead_key(path: Path) -> int:
+    """Give the key of the latest dead letter, 0 where there is none."""
+    with reader(path) as db:
+        return 0 if db is None else db.execute(sql.DEAD_LAST).fetchone()[0] or 0
 
 
 def read_days(path: Path) -> list[Day]:

@@ -104,6 +104,8 @@ BURY = "INSERT INTO dead (kind, seq, id, code, reason, at, count, raw, body, dra
 DEAD = "SELECT key, id, kind, reason, code, at, count, raw, body, drafts FROM dead"
 DEAD_PAGE = DEAD + " WHERE key > ? ORDER BY key LIMIT ?"
 DEAD_ONE = DEAD + " WHERE key = ?"
+DEAD_LAST = "SELECT max(key) FROM dead"
+DEAD_KEYS = "SELECT key FROM dead WHERE key > ? AND key <= ? ORDER BY key LIMIT ?"
 DEAD_COUNT = "SELECT count(*) FROM dead"
 DEAD_TASK = "SELECT seq, body FROM dead WHERE key = ? AND kind = 'task'"
 DROP_DEAD = "DELETE FROM dead WHERE key = ?"

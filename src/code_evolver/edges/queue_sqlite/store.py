@@ -147,6 +147,11 @@ class SqliteQueue:
         found: DeadLetter | None = await self._ask(lambda db: reading.dead_letter(db, key))
         return found
 
+    async def dead_keys(self, above: int, up_to: int, limit: int) -> Sequence[int]:
+        """Give the keys of at most `limit` dead letters above `above` and not over `up_to`, in order."""
+        found: Sequence[int] = await self._ask(lambda db: reading.dead_keys(db, above, up_to, limit))
+        return found
+
     async def retry_dead(self, keys: Sequence[int]) -> int:
         """Put dead tasks back as they came, under their ids; give how many. Refused elements are no tasks and stay."""
         self._oldest = 0
