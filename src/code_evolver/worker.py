@@ -13,7 +13,15 @@ from functools import partial
 from typing import Any
 
 from code_evolver.core.budget import Account
-from code_evolver.core.errors import BudgetSpent, DiskFull, ModelError, ModelTruncated, ModelUnavailable, StoreError
+from code_evolver.core.errors import (
+    BudgetSpent,
+    DiskFull,
+    ModelError,
+    ModelTruncated,
+    ModelUnavailable,
+    StoreError,
+    Unexpected,
+)
 from code_evolver.core.journey import (
     PATIENCE_SECONDS,
     RETRY_SECONDS,
@@ -32,6 +40,7 @@ from code_evolver.core.journey import (
     journey,
 )
 from code_evolver.core.shape import node_key, program_key
+from code_evolver.core.strict_json import escape
 from code_evolver.core.task import Task
 from code_evolver.core.task_types import TaskType, known
 from code_evolver.patience import patiently
@@ -124,7 +133,7 @@ class Worker:
         except StoreError as error:  # a node's file; where it is the queue's own, it cannot be postponed either
             await self._postpone(lease, Deferred(RETRY_SECONDS, error.message, failure=True))
         except Exception as error:  # noqa: BLE001 - the worker loop: one of the two places that may catch everything
-            reason = f"unexpected: {type(error).__name__}: {error}"[:500]
+            reason = escape(f"unexpected: {type(error).__name__}: {error}"[:500])
             await self._postpone(lease, Deferred(RETRY_SECONDS, reason, failure=True))
 
     async def work(self, lease: Lease) -> None:
@@ -301,9 +310,26 @@ class Worker:
         ends = list(self._ends)
         if not ends:
             return
-        done = await self._queue.finish([end for end, _ in ends])
+        try:
+            done = await self._queue.finish([end for end, _ in ends])
+        except Unexpected:
+            await self._commit_each(len(ends))
+            return
         del self._ends[: len(ends)]
         for (end, fields), mine in zip(ends, done, strict=True):
+            if mine:
+                self._tell(end, fields)
+
+    async def _commit_each(self, number: int) -> None:
+        """Commit ends of which one cannot be stored: it must hold up neither the others nor every later run."""
+        for _ in range(number):
+            end, fields = self._ends[0]
+            try:
+                (mine,) = await self._queue.finish([end])
+            except Unexpected as error:
+                end = _bare(end, error)
+                (mine,) = await self._queue.finish([end])
+            del self._ends[0]
             if mine:
                 self._tell(end, fields)
 
@@ -313,6 +339,12 @@ class Worker:
             self._emit("task_dead_lettered", **fields, reason=end.reason, code=end.code, drafts=len(end.drafts), **cost)
         else:
             self._emit("task_completed", **fields, outcome=end.outcome, node_id=end.node, **dict(end.usage))
+
+
+def _bare(end: End, error: Unexpected) -> End:
+    """Give an end without what may not be storable: its account, its drafts, words of others."""
+    lost = f"{escape(end.reason)[:300]} Its drafts and its account are lost: {escape(error.message)}"
+    return replace(end, reason=lost.strip() if end.outcome == "failed" else "", drafts=(), usage={})
 
 
 def pause_of(lease: Lease, ending: Deferred) -> float:

@@ -1,8 +1,10 @@
 """What every queue must keep to of ends: dead letters, reports, pruning, and many callers at once."""
 
 import asyncio
+import json
 from typing import Any
 
+from code_evolver.core.message import read_message
 from code_evolver.ports import End, Queue
 from tests.contract.queue_bench import Bench, only
 from tests.queue_helpers import refusal, task
@@ -147,6 +149,58 @@ def test_the_oldest_pending_task_is_found_also_after_a_retry_of_an_older_one(ben
         bench.clock.now += 10
         await queue.finish([End(lease, "generated") for lease in await queue.lease(2) if lease.task.id == "2"])
         assert (await queue.counts()).oldest_pending_seconds == 10
+
+    bench.run(story)
+
+
+def test_a_task_that_waits_behind_one_that_was_put_back_is_the_oldest(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([task("1"), task("2"), task("3")], [])
+        ends = [End(lease, "failed", reason="r", code="c") for lease in await queue.lease(2)]
+        await queue.finish(ends)
+        bench.clock.now += 3600
+        await queue.retry_dead([1, 2])
+        assert (await queue.counts()).oldest_pending_seconds == 3600
+        await queue.finish([End(lease, "generated") for lease in await queue.lease(1)])
+        bench.clock.now += 10
+        assert (await queue.counts()).oldest_pending_seconds == 3610
+
+    bench.run(story)
+
+
+def test_a_dead_letter_keeps_the_text_that_the_hub_wrote(bench: Bench):
+    text = b'{"id":"a", "taskName":"x", "n":1.50e2, "big":1e400, "content":"\\u00e9", "content":"second"}'
+
+    async def story(queue: Any) -> None:
+        await queue.put(read_message([json.loads(text)], text=text).tasks, [])
+        await queue.finish([End(await only(queue), "failed", reason="r", code="c")])
+        (letter,) = await queue.dead_letters()
+        assert letter.raw == text
+        assert await queue.retry_dead([letter.key]) == 1
+        await queue.finish([End(await only(queue), "failed", reason="r", code="c")])
+        assert [letter.raw for letter in await queue.dead_letters()] == [text]
+
+    bench.run(story)
+
+
+def test_a_number_beyond_all_keys_is_no_dead_letter_and_spoils_no_other(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([], [refusal(b"1"), refusal(b"2")])
+        assert await queue.dead_letter(10**20) is None
+        assert await queue.retry_dead([10**20]) == 0
+        assert await queue.drop_dead([10**20, 1]) == 1
+        assert [letter.key for letter in await queue.dead_letters(0, 10**20)] == [2]
+        assert list(await queue.dead_keys(0, 10**20, 5)) == [2]
+
+    bench.run(story)
+
+
+def test_the_keys_of_a_range_of_dead_letters_are_given_in_order(bench: Bench):
+    async def story(queue: Any) -> None:
+        await queue.put([], [refusal(str(number).encode()) for number in range(6)])
+        assert list(await queue.dead_keys(1, 5, 3)) == [2, 3, 4]
+        assert list(await queue.dead_keys(4, 5, 3)) == [5]
+        assert list(await queue.dead_keys(5, 5, 3)) == []
 
     bench.run(story)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from code_evolver.core.message import read_message
-from code_evolver.core.task import Task, read_again, read_task
+from code_evolver.core.task import Task, read_again, read_task, unreadable
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -21,8 +21,9 @@ objects = st.dictionaries(
 )  # fmt: skip
 
 
-def whole(task: Task) -> str:
+def whole(task: Task | None) -> str:
     """Show all that a task says (by repr, for NaN is no equal of itself)."""
+    assert task is not None
     return repr((*task, task.name, task.fields, task.languages, task.digest))
 
 
@@ -61,3 +62,43 @@ def test_an_object_that_newer_rules_would_refuse_is_still_the_task_that_it_was_a
     task = read_again(b'{"id": 7, "x": 1}')
     assert (task.id, task.id_given, task.type, task.raw) == ("7", True, "untyped", {"id": 7, "x": 1})
     assert read_again(b"{}").id.startswith("task-")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b"", b'x"id":"2"}', b'{"id":"2\xff"}', b"5", b'"text"', b"null", b"[]", b'[{"x":1}]', b'[5,"k"]', b'[{"x":1},5]', b"[" * 100_000],
+)  # fmt: skip
+def test_bytes_that_a_disk_changed_are_no_task_and_stop_nobody(written):
+    assert read_again(written) is None
+    stand_in = unreadable("2", "summarize", written)
+    assert (stand_in.id, stand_in.type, stand_in.name, stand_in.fields) == ("2", "summarize", "", {})
+    assert stand_in.received == stand_in.written == written
+
+
+def test_what_was_received_is_the_hubs_own_text():
+    text = b'{ "taskName":"Notes", "n":1.50e2, "n":12345678901234567890.123456789, "big":1e400}'
+    task = read_task(json.loads(text), "", text)
+    assert isinstance(task, Task)
+    assert task.received == text
+    again = read_again(task.written)
+    assert again is not None
+    assert again.received == text
+
+
+@pytest.mark.parametrize("key", ["k-1", "Größe \ud800", '"],['])
+def test_what_was_received_is_without_what_we_wrote_around_it(key):
+    task = read_task({"taskName": "Notes"}, key)
+    assert isinstance(task, Task)
+    assert (task.id, task.received) == (key, b'{"taskName":"Notes"}')
+
+
+def test_a_number_that_is_none_in_python_is_written_down_as_json_all_the_same():
+    found = json.loads('{"taskName":"Infinity \\" Infinity","big":1e400,"small":[-1e400]}')
+    task = read_task(found)
+    assert isinstance(task, Task)
+    assert task.received == b'{"taskName":"Infinity \\" Infinity","big":1e999,"small":[-1e999]}'
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert "nests deeper" in str(read_task({"taskName": "x", "big": float("inf"), "deep": deep}))
+    assert whole(read_again(task.written)) == whole(task)

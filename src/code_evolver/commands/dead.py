@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from code_evolver.cli import parser
@@ -10,7 +10,7 @@ from code_evolver.commands.output import Printed, answer, table, tell, workspace
 from code_evolver.core.errors import CodeEvolverError, InputError, StoreError, WorkspaceHeld
 from code_evolver.core.events import timestamp
 from code_evolver.core.strict_json import escape
-from code_evolver.edges.queue_sqlite import SqliteQueue, read_dead_letter, read_dead_letters
+from code_evolver.edges.queue_sqlite import SqliteQueue, read_dead_letter, read_dead_letters, read_last_dead_key
 from code_evolver.edges.workspace import Workspace, ask, hold
 from code_evolver.ports import DeadLetter
 from code_evolver.requests import carry_out
@@ -65,17 +65,18 @@ def _show(workspace: Workspace, keys: Sequence[str]) -> Printed:
             f"draft {number} by {escape(str(draft.get('generator', '')))}",
             escape(str(draft.get("code", ""))),
         ]
-        lines += [f"  line {found['line']}: {escape(str(found['message']))}" for found in draft.get("findings", ())]
+        lines += [
+            f"  line {found.get('line')}: {escape(str(found.get('message')))}" for found in draft.get("findings", ())
+        ]
     return whole, "\n".join(lines) + "\n"
 
 
 def _change(workspace: Workspace, action: str, keys: Sequence[str]) -> Printed:
-    wanted = (
-        [one.key for one in read_dead_letters(workspace.queue, 0, 1_000_000)]
-        if list(keys) == ["all"]
-        else _numbers(keys, least=1)
-    )
-    request = {"do": f"dead_{action}", "keys": wanted}
+    request: dict[str, Any] = {"do": f"dead_{action}"}
+    if list(keys) == ["all"]:  # that are there now: what fails again meanwhile is none of them
+        request["keys"] = {"above": 0, "up_to": read_last_dead_key(workspace.queue)}
+    else:
+        request["keys"] = _numbers(keys, least=1)
     try:
         done = _do_ourselves(workspace, request)
     except WorkspaceHeld:
@@ -84,7 +85,7 @@ def _change(workspace: Workspace, action: str, keys: Sequence[str]) -> Printed:
     if not changed and list(keys) != ["all"]:
         raise InputError(
             f"None of {', '.join(keys)} is a dead letter that could be {'tried again' if action == 'retry' else 'dropped'}.",
-            "`code-evolver dead list` shows their keys; an element that was no task cannot be tried again.",
+            "`code-evolver dead list` shows their keys; what was no task, or can be read no more, cannot be tried again.",
         )
     said = f"{changed} {'put back into the queue' if action == 'retry' else 'dropped'}.\n"
     return done, said + ("`code-evolver work` works them off without a hub.\n" if action == "retry" else "")
@@ -95,7 +96,8 @@ def _do_ourselves(workspace: Workspace, request: dict[str, Any]) -> dict[str, An
         queue = SqliteQueue.open(workspace.queue, reserve=workspace.reserve)
         tell(queue.notices)
         try:
-            return await carry_out(request, queue) | ({"notices": queue.notices} if queue.notices else {})
+            done = await _in_portions(request, lambda part: carry_out(part, queue))
+            return done | ({"notices": queue.notices} if queue.notices else {})
         finally:
             await queue.close()
 
@@ -106,15 +108,35 @@ def _do_ourselves(workspace: Workspace, request: dict[str, Any]) -> dict[str, An
 
 
 def _ask_connector(workspace: Workspace, request: dict[str, Any]) -> dict[str, Any]:
-    found = ask(workspace, request, _ANSWER_SECONDS)
-    if found is None:
-        raise CodeEvolverError(
-            "The running connector did not answer within 5 s.", "Is it stopped? Try again.", code="no_answer"
-        )
-    if not found.get("success"):
-        error = found.get("error") or {}
-        raise InputError(str(error.get("message", "The connector refused.")), str(error.get("hint", "")))
-    return dict(found)
+    async def asked(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        found = ask(workspace, part, _ANSWER_SECONDS)
+        if found is not None and not found.get("success"):
+            error = found.get("error") or {}
+            raise InputError(str(error.get("message", "The connector refused.")), str(error.get("hint", "")))
+        return found
+
+    return asyncio.run(_in_portions(request, asked))
+
+
+async def _in_portions(
+    request: Mapping[str, Any], do: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
+) -> dict[str, Any]:
+    """Have a request done, one of a range portion by portion; give the last answer with the number of all."""
+    changed = 0
+    while True:
+        done = await do(request)
+        if done is None:
+            before = f" {changed} were done before." if changed else ""
+            raise CodeEvolverError(
+                f"The running connector has not answered for {_ANSWER_SECONDS:g} s; it may still do it.{before}",
+                "Is it stopped? `code-evolver status` says what became of it: look before you try again.",
+                code="no_answer",
+            )
+        what = "retried" if "retried" in done else "dropped"
+        changed += done.get(what, 0)
+        if done.get("next") is None:
+            return {"success": True, what: changed}
+        request = {**request, "keys": {**request["keys"], "above": done["next"]}}
 
 
 def _numbers(keys: Sequence[str], *, least: int) -> list[int]:
@@ -122,4 +144,6 @@ def _numbers(keys: Sequence[str], *, least: int) -> list[int]:
         raise InputError(
             f"Keys are numbers, but {' '.join(keys) or 'none'} was given.", "`code-evolver dead list` shows them."
         )
-    return [int(key) for key in keys]
+    return [
+        int(key.lstrip("0")[:20] or "0") for key in keys
+    ]  # no letter has a key of 20 digits, and Python reads 4,300

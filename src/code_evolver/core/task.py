@@ -1,6 +1,7 @@
 """A task as the rest of the program sees it: made of a hub's object, never changed."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,9 @@ from code_evolver.core.strict_json import MAX_DEPTH, encoder
 
 UNTYPED = "untyped"
 """The type of an object that says neither a type nor, in its name, a verb: goes to the router."""
-_compact = encoder(ascii_only=False, nan=True)
+_compact = encoder(ascii_only=False, nan=False)
+_compact_odd = encoder(ascii_only=False, nan=True)
+_INFINITE = re.compile(r'"(?:[^"\\]|\\.)*"|Infinity')
 
 
 class _Accepted(NamedTuple):
@@ -55,6 +58,13 @@ class Task(_Accepted):
         """Pairs (from, to), in the hub's order, without repeats; `from` may be "auto"."""
         return reading.languages_of(self.raw, reading.plan_of(self.raw))
 
+    @property
+    def received(self) -> bytes:
+        """The JSON of its object, as the hub wrote it where that was at hand."""
+        behind = b"".join((b",", _as_text(self.id), b"]"))
+        own_id = not (self.written.startswith(b"[") and self.written.endswith(behind))
+        return self.written if own_id else self.written[1 : -len(behind)]
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical object without status, dates and priority: equal digest, equal content."""
@@ -77,16 +87,28 @@ def read_task(found: Mapping[str, Any], given_id: str = "", text: bytes = b"") -
     return _task(found, plan, kind, given_id, text)
 
 
-def read_again(written: bytes) -> Task:
+def read_again(written: bytes) -> Task | None:
     """Read a task that was accepted before, maybe by an older version of these rules: it is one whatever it says.
 
-    Up to version 3 of the queue file more was written down: [object, id, whether that was given, …].
+    None where the bytes are not what was written down: a disk changes some. Up to version 3 of the queue file more was
+    written down: [object, id, whether that was given, …].
     """
-    found = json.loads(written.decode("utf-8", "surrogatepass"))
-    raw, identifier, *more = (found, "", False) if isinstance(found, dict) else found
+    try:
+        found = json.loads(written.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return None
+    parts = [found, ""] if isinstance(found, dict) else found
+    if not isinstance(parts, list) or len(parts) < 2 or not isinstance(parts[0], dict) or not isinstance(parts[1], str):
+        return None
+    raw, identifier, *more = parts
     given_id = identifier if not more or more[0] else ""
     plan = reading.plan_of(raw)
     return _task(raw, plan, reading.type_of(raw, plan), given_id, written if raw is found else _as_text(raw))
+
+
+def unreadable(identifier: str, kind: str, written: bytes) -> Task:
+    """Give what stands for a task that read_again could not read: it says nothing, and is equal in content to none."""
+    return Task(identifier, id_given=True, type=kind, priority=1, due=None, closed=False, raw={}, written=written)
 
 
 def _task(found: Mapping[str, Any], plan: reading.Plan, kind: str, given_id: str, text: bytes) -> Task:
@@ -108,9 +130,17 @@ def _task(found: Mapping[str, Any], plan: reading.Plan, kind: str, given_id: str
 
 def _as_text(value: Any) -> bytes:
     try:
-        return _compact(value).encode("utf-8", "surrogatepass")
+        text = _strict(value)
     except RecursionError:
         return b""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _strict(value: Any) -> str:
+    try:
+        return _compact(value)
+    except ValueError:  # 1e400 is JSON; what Python would write for it is none
+        return _INFINITE.sub(lambda found: "1e999" if found[0] == "Infinity" else found[0], _compact_odd(value))
 
 
 @dataclass(frozen=True, slots=True)

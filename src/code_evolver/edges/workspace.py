@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from code_evolver.core.errors import DiskFull, InputError, StoreError, WorkspaceHeld
+from code_evolver.core.errors import DiskFull, InputError, StoreError, WorkspaceHeld, failure
 from code_evolver.core.strict_json import BadJson, dumps, loads, show
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
@@ -236,7 +236,7 @@ class Request:
 def take_requests(workspace: Workspace) -> Sequence[Request]:
     """Give waiting requests, oldest first; each stays until it is answered, so one may be given again after a crash.
 
-    A file that is no request is renamed to `<name>.refused`.
+    A file that is no request is renamed to `<name>.refused`, and answered: a command may wait for it.
     """
     try:
         files = sorted(workspace.requests.glob("*.json"), key=lambda path: (path.lstat().st_mtime_ns, path.name))
@@ -248,9 +248,16 @@ def take_requests(workspace: Workspace) -> Sequence[Request]:
         if request is not None:
             found.append(request)
         else:
-            with suppress(OSError):
-                path.rename(path.with_name(path.name + ".refused"))
+            _refuse(workspace, path)
     return found
+
+
+def _refuse(workspace: Workspace, path: Path) -> None:
+    why = InputError(f"The request is no JSON object of at most {_REQUEST_BYTES} bytes.", "Name fewer keys, or `all`.")
+    with suppress(OSError, StoreError):
+        path.rename(path.with_name(path.name + ".refused"))
+        if _ID.fullmatch(path.stem):
+            _write_atomically(_request_files(workspace, path.stem)[1], failure(why))
 
 
 def _read_request(path: Path) -> Request | None:

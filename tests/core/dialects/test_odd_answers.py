@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from code_evolver.core.dialects import MODULES, anthropic, azure, ollama, openai
-from code_evolver.core.dialects.wire import Answer, Capability, Failure, classify
+from code_evolver.core.dialects.wire import Answer, Capability, Failure, classify, whole
 from code_evolver.core.llm_config import Backend
 from code_evolver.ports import Ask, Usage
 
@@ -263,3 +263,12 @@ def test_models_and_contexts_are_read_from_the_lists():
     for module in DIALECTS.values():
         assert not module.read_models(b"nonsense")
         assert module.read_detail(b"nonsense") is None
+
+
+@pytest.mark.parametrize("value", ["3", None, True, -1, 1.5, float("nan"), float("inf"), 10**400, 1 << 53, [3]])
+def test_what_no_server_can_have_counted_is_no_count(value):
+    assert whole(value) is None
+
+
+def test_a_count_is_taken():
+    assert [whole(0), whole(3), whole((1 << 53) - 1)] == [0, 3, (1 << 53) - 1]

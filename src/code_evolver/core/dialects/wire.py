@@ -19,6 +19,8 @@ FailureKind = Literal[
     "odd", "empty", "mismatch", "truncated", "down", "large",  # an answer that is of no use, or none asked for
 ]  # fmt: skip
 LONGEST_WORDS = 300
+LARGEST_COUNT = 1 << 53
+"""Above it a number of JSON is no exact one, and sums of many grow beyond what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,8 @@ def _read_lines(body: bytes) -> Mapping[str, Any] | None:
 
 
 def whole(value: Any) -> int | None:
-    """Take a count; None for anything that is not one."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Take a count; None for anything that is not one, or that no server can have counted."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_COUNT else None
 
 
 def text_of(content: Any) -> str:

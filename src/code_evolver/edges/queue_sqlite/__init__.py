@@ -14,6 +14,7 @@ from code_evolver.edges.queue_sqlite.reading import (
     read_days,
     read_dead_letter,
     read_dead_letters,
+    read_last_dead_key,
     read_status,
     read_tasks,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "read_days",
     "read_dead_letter",
     "read_dead_letters",
+    "read_last_dead_key",
     "read_status",
     "read_tasks",
 ]

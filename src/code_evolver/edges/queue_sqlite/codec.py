@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from code_evolver.core.strict_json import encoder
-from code_evolver.core.task import Refusal, Task
+from code_evolver.core.task import Refusal
 
 _encode = encoder(ascii_only=False, nan=True, default=dict)
 
@@ -16,14 +16,12 @@ def as_json(value: Any) -> bytes:
     return _encode(value).encode("utf-8", "surrogatepass")
 
 
-def from_json(stored: bytes) -> Any:
-    """Read what as_json wrote."""
-    return json.loads(stored.decode("utf-8", "surrogatepass"))
-
-
-def raw_bytes(task: Task) -> bytes:
-    """Give the object of a task as one line of JSON: what a dead letter keeps of it."""
-    return as_json(task.raw)
+def _from_json(stored: bytes) -> Any:
+    """Read what as_json wrote; None where a disk changed it."""
+    try:
+        return json.loads(stored.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def id_key(identifier: str) -> bytes:
@@ -45,6 +43,13 @@ def refusal_key(refusal: Refusal) -> bytes:
     return hashlib.blake2b(seed, digest_size=16).digest()
 
 
+def object_from(stored: bytes) -> Mapping[str, Any] | None:
+    """Read a stored object; None where it can be read no more."""
+    found = _from_json(stored)
+    return found if isinstance(found, dict) else None
+
+
 def drafts_from(stored: bytes | None) -> Sequence[Mapping[str, Any]]:
-    """Read the drafts of a dead letter."""
-    return tuple(from_json(stored)) if stored else ()
+    """Read the drafts of a dead letter; none where they can be read no more."""
+    found = _from_json(stored) if stored else None
+    return tuple(draft for draft in found if isinstance(draft, dict)) if isinstance(found, list) else ()

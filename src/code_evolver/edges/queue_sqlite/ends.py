@@ -11,9 +11,9 @@ from code_evolver.core import lifecycle
 from code_evolver.core.lifecycle import Event
 from code_evolver.core.task import Task, read_again
 from code_evolver.edges.queue_sqlite import sql
-from code_evolver.edges.queue_sqlite.codec import as_json, digest_key, raw_bytes
+from code_evolver.edges.queue_sqlite.codec import as_json, digest_key, object_from
 from code_evolver.edges.queue_sqlite.options import Options, count, counters, note
-from code_evolver.ports import End
+from code_evolver.ports import End, Report
 
 USAGE = ("tokens_in", "tokens_out", "llm_seconds", "llm_calls", "repairs", "llm_load_seconds")
 REPORT_TRIES = 5
@@ -62,8 +62,7 @@ def bury(
     db: sqlite3.Connection, seq: int, task: Task, code: str, reason: str, now: float, drafts: bytes | None = None
 ) -> None:
     """Make a dead letter of a task, with its raw object, and drop its body from the queue."""
-    raw, body = raw_bytes(task), task.written
-    db.execute(sql.BURY, (seq, task.id, code, reason, now, raw, body, drafts))
+    db.execute(sql.BURY, (seq, task.id, code, reason, now, task.received, task.written, drafts))
     drop_bodies(db, [(seq, task)])
     note(db, "last_error", reason)
     note(db, "last_error_at", str(now))
@@ -85,17 +84,20 @@ def _account(db: sqlite3.Connection, ends: Sequence[End], now: float) -> None:
 
 
 def retry_dead(db: sqlite3.Connection, options: Options, keys: Sequence[int]) -> list[bool]:
-    """Put dead tasks back as they came; False where there is no such dead task (refused elements are no tasks)."""
+    """Put dead tasks back as they came; False where there is no such dead task, or none that can be read.
+
+    Refused elements are no tasks.
+    """
     now = options.clock()
     return [_revive(db, options, key, now) for key in keys]
 
 
 def _revive(db: sqlite3.Connection, options: Options, key: int, now: float) -> bool:
-    found = db.execute(sql.DEAD_TASK, (key,)).fetchone()
-    if found is None:
-        return False
-    seq, identifier, body = found
+    found = db.execute(sql.DEAD_TASK, (key,)).fetchone() if key <= sql.LAST_KEY else None
+    seq, identifier, body = found or (0, "", b"")
     task = read_again(body)
+    if task is None:
+        return False
     state = int(lifecycle.move(Event.RETRY)[1])
     row = (identifier, task.type, state, task.priority, task.due, *options.ranks(task.priority, task.due), now)
     if db.execute(sql.REVIVE, (seq, *row)).rowcount != 1:  # a damaged file lost its number, and another task has it
@@ -110,7 +112,14 @@ def _revive(db: sqlite3.Connection, options: Options, key: int, now: float) -> b
 
 def drop_dead(db: sqlite3.Connection, keys: Sequence[int]) -> list[bool]:
     """Forget dead letters; the tasks stay counted as failed."""
-    return [db.execute(sql.DROP_DEAD, (key,)).rowcount == 1 for key in keys]
+    return [key <= sql.LAST_KEY and db.execute(sql.DROP_DEAD, (key,)).rowcount == 1 for key in keys]
+
+
+def reports(db: sqlite3.Connection, limit: int) -> list[Report]:
+    """Give reports that the hub has not answered, oldest first; one that can be read no more is dropped."""
+    rows = [(key, object_from(stored), tries) for key, stored, tries in db.execute(sql.REPORTS, (limit,)).fetchall()]
+    db.executemany(sql.DROP_REPORT, [(key,) for key, payload, _ in rows if payload is None])
+    return [Report(key, payload, tries) for key, payload, tries in rows if payload is not None]
 
 
 def reported(db: sqlite3.Connection, answers: Sequence[tuple[int, bool]]) -> list[None]:

@@ -87,9 +87,10 @@ def _known(db: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Content
 def _read_content(db: sqlite3.Connection, seq: int) -> bytes:
     """Work out what a waiting task's content is recognised by, and remember it."""
     found = db.execute(sql.BODY, (seq,)).fetchone()
-    if found is None:  # lost with a page of a damaged file: whatever comes under the id is new
+    task = read_again(found[0]) if found else None
+    if task is None:  # the file was damaged: whatever comes under the id is new
         return sql.UNREAD
-    digest = digest_key(read_again(found[0]).digest)
+    digest = digest_key(task.digest)
     db.execute(sql.READ_CONTENT, (digest, seq))
     return digest
 

@@ -6,31 +6,54 @@ from collections.abc import Sequence
 
 from code_evolver.core import lifecycle
 from code_evolver.core.lifecycle import Event
-from code_evolver.core.task import read_again
+from code_evolver.core.task import Task, read_again, unreadable
 from code_evolver.edges.queue_sqlite import sql
-from code_evolver.edges.queue_sqlite.ends import book, bury
+from code_evolver.edges.queue_sqlite.ends import book, bury, finish
 from code_evolver.edges.queue_sqlite.options import Options, counters, note
 from code_evolver.ports import End, Lease
 
 CRASHED = "Its worker died {count} times while it worked on this task, so it is not tried again."
+UNREADABLE = "What the queue file holds of this task cannot be read any more: the disk, or another program, changed it."
 
 
 def lease(db: sqlite3.Connection, options: Options, limits: Sequence[int]) -> list[tuple[list[Lease], list[End]]]:
-    """Lease up to each limit of the tasks that are due, in the order in force; with the first, what was given up."""
+    """Lease up to each limit of the tasks that are due, in the order in force; with each, what was given up."""
     now = options.clock()
     _bring_near(db, options, now)
     db.execute(sql.COME_DUE, (lifecycle.move(Event.COME_DUE)[1], now))
     lost = reclaim(db, options, now, now)
-    return [(_lease(db, options, limit, now), [] if place else lost) for place, limit in enumerate(limits)]
+    return [_lease(db, options, limit, now, [] if place else lost) for place, limit in enumerate(limits)]
 
 
-def _lease(db: sqlite3.Connection, options: Options, limit: int, now: float) -> list[Lease]:
+def _lease(
+    db: sqlite3.Connection, options: Options, limit: int, now: float, lost: list[End]
+) -> tuple[list[Lease], list[End]]:
+    """Lease up to `limit`; what cannot be read ends here, for it would stand before all others at every lease."""
     expires = now + options.lease_seconds
     token = options.token()
-    rows = db.execute(sql.READY, (max(0, limit),)).fetchall()
     state = int(lifecycle.move(Event.LEASE)[1])
-    db.executemany(sql.LEASE, [(state, token, expires, row[0]) for row in rows])
-    return [Lease(seq, token, read_again(body), starts, failures, expires) for seq, starts, failures, body in rows]
+    leases: list[Lease] = []
+    while rows := db.execute(sql.READY, (max(0, limit - len(leases)),)).fetchall():
+        db.executemany(sql.LEASE, [(state, token, expires, row[0]) for row in rows])
+        spoilt = []
+        for seq, starts, failures, body in rows:
+            task = read_again(body)
+            held = Lease(seq, token, task or _named(db, seq, body), starts, failures, expires)
+            if task is None:
+                spoilt.append(End(held, "failed", reason=UNREADABLE, code="unreadable"))
+            else:
+                leases.append(held)
+        if not spoilt:
+            break
+        finish(db, options, spoilt)
+        lost += spoilt
+    return leases, lost
+
+
+def _named(db: sqlite3.Connection, seq: int, body: bytes) -> Task:
+    """Give what stands for a task whose body cannot be read."""
+    identifier, kind = db.execute(sql.NAMED, (seq,)).fetchone()
+    return unreadable(identifier.decode("utf-8", "replace"), kind.decode("utf-8", "replace"), body)
 
 
 def begin(db: sqlite3.Connection, options: Options, leases: Sequence[Lease]) -> list[bool]:
@@ -70,7 +93,8 @@ def reclaim(db: sqlite3.Connection, options: Options, expired_at: float, now: fl
             continue
         reason = CRASHED.format(count=crashes)
         db.execute(sql.CRASH, (int(lifecycle.move(Event.CRASH)[1]), crashes, "crashed", reason, now, seq))
-        task = read_again(db.execute(sql.BODY, (seq,)).fetchone()[0])
+        (body,) = db.execute(sql.BODY, (seq,)).fetchone() or (b"",)
+        task = read_again(body) or _named(db, seq, body)
         bury(db, seq, task, "crashed", reason, now)
         lost.append(End(Lease(seq, "", task, crashes, 0, 0.0), "failed", reason=reason, code="crashed"))
     book(db, options, lost, now)

@@ -16,10 +16,10 @@ from code_evolver.core.errors import StoreError
 from code_evolver.core.lifecycle import State
 from code_evolver.core.task import read_again
 from code_evolver.edges.queue_sqlite import schema, sql
-from code_evolver.edges.queue_sqlite.codec import drafts_from, from_json
+from code_evolver.edges.queue_sqlite.codec import drafts_from
 from code_evolver.edges.queue_sqlite.options import counters
 from code_evolver.edges.queue_sqlite.trouble import mapped
-from code_evolver.ports import Counts, DeadLetter, Report
+from code_evolver.ports import Counts, DeadLetter
 
 RATE_SECONDS = 60.0
 """Rates are means over so many seconds."""
@@ -79,25 +79,31 @@ class Day:
 def counts(db: sqlite3.Connection, now: float, first: int = 0) -> tuple[Counts, int]:
     """Give the counts, and the arrival number before which nothing waits (pass it as `first` next time)."""
     number = counters(db)
-    oldest = db.execute(sql.OLDEST, (first,)).fetchone() if number["pending"] else None
+    oldest, since = db.execute(sql.OLDEST, (first,)).fetchone() if number["pending"] else (None, None)
     (dead,) = db.execute(sql.DEAD_COUNT).fetchone()
     found = Counts(
         generated=number["generated"], reused=number["reused"], failed=number["failed"], pending=number["pending"],
         rejected=number["rejected"], duplicates=number["duplicates"], received=number["received"], dead=dead,
-        oldest_pending_seconds=max(0.0, now - oldest[1]) if oldest else None,
+        oldest_pending_seconds=None if since is None else max(0.0, now - since),
     )  # fmt: skip
-    return found, oldest[0] if oldest else first
+    return found, first if oldest is None else oldest
 
 
 def dead_letters(db: sqlite3.Connection, after: int, limit: int) -> list[DeadLetter]:
     """Give dead letters with a key above `after`, in order of their keys."""
-    return [_dead_letter(row) for row in db.execute(sql.DEAD_PAGE, (after, limit))]
+    return [_dead_letter(row) for row in db.execute(sql.DEAD_PAGE, (after, min(limit, sql.LAST_KEY)))]
 
 
 def dead_letter(db: sqlite3.Connection, key: int) -> DeadLetter | None:
     """Give one dead letter."""
-    row = db.execute(sql.DEAD_ONE, (key,)).fetchone()
+    row = db.execute(sql.DEAD_ONE, (key,)).fetchone() if key <= sql.LAST_KEY else None
     return _dead_letter(row) if row else None
+
+
+def dead_keys(db: sqlite3.Connection, above: int, up_to: int, limit: int) -> list[int]:
+    """Give keys of dead letters in that range, in order, without reading what they hold."""
+    above, up_to = min(above, sql.LAST_KEY), min(up_to, sql.LAST_KEY)
+    return [key for (key,) in db.execute(sql.DEAD_KEYS, (above, up_to, limit))]
 
 
 def _dead_letter(row: Sequence[Any]) -> DeadLetter:
@@ -117,11 +123,6 @@ def _task_row(row: Sequence[Any]) -> TaskRow:
     return TaskRow(
         identifier, kind, State(state), node or "", code or "", reason or "", at, ended, starts, failures, not_before
     )
-
-
-def reports(db: sqlite3.Connection, limit: int) -> list[Report]:
-    """Give reports that the hub has not answered, oldest first."""
-    return [Report(key, from_json(payload), attempts) for key, payload, attempts in db.execute(sql.REPORTS, (limit,))]
 
 
 def status(db: sqlite3.Connection, now: float) -> Status:
@@ -157,11 +158,17 @@ def reader(path: Path) -> Iterator[sqlite3.Connection | None]:
         return
     try:
         with closing(sqlite3.connect(_address(path), uri=True, isolation_level=None, timeout=5.0)) as db:
+            db.text_factory = _lenient
             db.execute("BEGIN")
             _check(db, path)
             yield db
     except sqlite3.Error as error:
         raise mapped(error, path) from error
+
+
+def _lenient(text: bytes) -> str:
+    """Read a text of which a disk may have changed a byte: that must not hide the others."""
+    return text.decode("utf-8", "replace")
 
 
 def _address(path: Path) -> str:
@@ -209,6 +216,12 @@ def read_dead_letter(path: Path, key: int) -> DeadLetter | None:
     """Give one dead letter, None where there is none of that key."""
     with reader(path) as db:
         return None if db is None else dead_letter(db, key)
+
+
+def read_last_dead_key(path: Path) -> int:
+    """Give the key of the latest dead letter, 0 where there is none."""
+    with reader(path) as db:
+        return 0 if db is None else db.execute(sql.DEAD_LAST).fetchone()[0] or 0
 
 
 def read_days(path: Path) -> list[Day]:

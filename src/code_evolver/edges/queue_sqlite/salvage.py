@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from code_evolver.core.task import Refusal, Task, read_again
+from code_evolver.core.task import Refusal, read_again
 from code_evolver.edges.queue_sqlite import schema, sql
 from code_evolver.edges.queue_sqlite.codec import refusal_key
 from code_evolver.edges.queue_sqlite.options import NO_DUE, Options
@@ -21,7 +21,6 @@ _KINDS: Mapping[str, tuple[type, ...]] = {"INTEGER": (int,), "REAL": (float, int
 _END = 1 << 53
 """No number of ours comes near it."""
 _UNREADABLE = "The queue file was damaged, and nothing but these bytes is left of the task."
-_ODD_BODY = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class Saved(NamedTuple):
@@ -183,9 +182,8 @@ def _make_whole(db: sqlite3.Connection, options: Options) -> int:
 
 def _make_row(db: sqlite3.Connection, seq: int, body: bytes, at: float) -> bool:
     """Make the row of a waiting task from its body; False where that says none."""
-    try:
-        task: Task = read_again(body)
-    except _ODD_BODY:
+    task = read_again(body)
+    if task is None:
         return False
     db.execute(sql.REVIVE, (seq, task.id, task.type, 0, task.priority, task.due, 0, NO_DUE, at))
     return True

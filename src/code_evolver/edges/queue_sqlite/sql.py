@@ -12,6 +12,8 @@ KNOWN_IDS = {
     size: f"SELECT seq, id, digest, at FROM seen WHERE id IN ({','.join('?' * size)})"  # noqa: S608 - question marks only
     for size in LOOKUPS
 }
+LAST_KEY = (1 << 63) - 1
+"""SQLite takes no larger number: there is no row of one."""
 UNREAD = b""
 """Stands for the digest of a content until somebody needs it: a waiting task's body says it."""
 READ_CONTENT = "UPDATE seen SET digest = ? WHERE seq = ? AND digest = x''"
@@ -85,18 +87,25 @@ COUNT_STATES = (
     "SELECT (SELECT count(*) FROM tasks WHERE state = 0), (SELECT count(*) FROM tasks WHERE state = 1),"
     " (SELECT count(*) FROM tasks WHERE state = 2)"
 )
-OLDEST = "SELECT seq, at FROM tasks WHERE seq >= ? AND state < 3 ORDER BY seq LIMIT 1"
+# Tasks wait in the order of their arrival, but for those that were put back: they wait since then. So the one that waits
+# longest is the first, or stands behind some that were put back: behind more than so many it is not looked for.
+OLDEST = (
+    "SELECT min(seq), min(at) FROM (SELECT seq, at FROM tasks WHERE seq >= ? AND state < 3 ORDER BY seq LIMIT 1000)"
+)
 REORDER = (
     "UPDATE tasks SET by_priority = CASE WHEN ?1 THEN priority ELSE 0 END,"
     " by_due = CASE WHEN ?2 THEN coalesce(due, ?3) ELSE ?3 END WHERE state < 3"
 )
 
+NAMED = "SELECT CAST(id AS BLOB), CAST(type AS BLOB) FROM tasks WHERE seq = ?"
 BODY = "SELECT body FROM bodies WHERE seq = ?"
 DROP_BODY = "DELETE FROM bodies WHERE seq = ?"
 BURY = "INSERT INTO dead (kind, seq, id, code, reason, at, count, raw, body, drafts) VALUES ('task', ?, ?, ?, ?, ?, 1, ?, ?, ?)"
 DEAD = "SELECT key, id, kind, reason, code, at, count, raw, body, drafts FROM dead"
 DEAD_PAGE = DEAD + " WHERE key > ? ORDER BY key LIMIT ?"
 DEAD_ONE = DEAD + " WHERE key = ?"
+DEAD_LAST = "SELECT max(key) FROM dead"
+DEAD_KEYS = "SELECT key FROM dead WHERE key > ? AND key <= ? ORDER BY key LIMIT ?"
 DEAD_COUNT = "SELECT count(*) FROM dead"
 DEAD_TASK = "SELECT seq, id, body FROM dead WHERE key = ? AND kind = 'task' AND seq IS NOT NULL AND body IS NOT NULL"
 DROP_DEAD = "DELETE FROM dead WHERE key = ?"

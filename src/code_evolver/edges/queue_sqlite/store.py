@@ -137,7 +137,7 @@ class SqliteQueue:
 
     async def reports(self, limit: int) -> Sequence[Report]:
         """Give reports that the hub has not answered yet, oldest first."""
-        found: Sequence[Report] = await self._ask(lambda db: reading.reports(db, limit))
+        found: Sequence[Report] = await self._ask(lambda db: ends.reports(db, limit))
         return found
 
     async def reported(self, keys: Sequence[int], *, failed: bool) -> None:
@@ -153,6 +153,11 @@ class SqliteQueue:
     async def dead_letter(self, key: int) -> DeadLetter | None:
         """Give one dead letter, None where there is none of that key."""
         found: DeadLetter | None = await self._ask(lambda db: reading.dead_letter(db, key))
+        return found
+
+    async def dead_keys(self, above: int, up_to: int, limit: int) -> Sequence[int]:
+        """Give the keys of at most `limit` dead letters above `above` and not over `up_to`, in order."""
+        found: Sequence[int] = await self._ask(lambda db: reading.dead_keys(db, above, up_to, limit))
         return found
 
     async def retry_dead(self, keys: Sequence[int]) -> int:

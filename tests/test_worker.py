@@ -1,0 +1,106 @@
+"""The worker's ends: one that cannot be stored holds up neither the others nor any later run."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from code_evolver.core.budget import Account
+from code_evolver.core.errors import ModelRefused
+from code_evolver.core.question import Ask
+from code_evolver.edges.queue_sqlite import SqliteQueue
+from code_evolver.ports import End, Known, Lease
+from code_evolver.worker import Policy, Worker, feed_leases
+from tests.queue_helpers import read, task, tell
+
+
+class Odd:
+    """A model server that counts more tokens than any database takes, and says words that none takes."""
+
+    configured = True
+    spent = Account()
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    async def down_since(self) -> None:
+        return None
+
+    def tiers_above(self, _tier: str) -> tuple[str, ...]:
+        return ()
+
+    async def ask(self, _ask: Ask) -> Any:
+        self.spent = Account(tokens_in=self.spent.tokens_in + 10**400)
+        raise ModelRefused(self.words, "")
+
+
+class OneNode:
+    """A shelf on which a node for every summarize task stands."""
+
+    def known(self, wanted: Any, _keys: Any) -> Known | None:
+        return Known("n", source=False, covered=True) if wanted.type == "summarize" else None
+
+    def program(self, _key: str) -> None:
+        return None
+
+
+class Plain:
+    """Questions that nobody answers."""
+
+    def plan(self, _task: Any, tier: Any) -> Ask:
+        return Ask(purpose="code", tier=tier, system="s", user="u")
+
+    def code(self, _task: Any, _step: Any) -> Ask:
+        return self.plan(_task, "general")
+
+
+async def worked_off(queue: SqliteQueue, worker: Worker) -> None:
+    feed: asyncio.Queue[Lease] = asyncio.Queue(64)
+    jobs = [asyncio.ensure_future(job) for job in (feed_leases(queue, feed, asyncio.Event()), worker.run(feed))]
+    while (await queue.counts()).pending and not any(job.done() for job in jobs):  # noqa: ASYNC110 - the file is watched
+        await asyncio.sleep(0.01)
+    for job in jobs:
+        job.cancel()
+    await asyncio.wait(jobs)
+    await worker.wind_up()
+    assert all(job.cancelled() for job in jobs)
+
+
+@pytest.mark.parametrize("words", ["no", "half \ud800"])
+def test_an_end_that_cannot_be_stored_ends_its_task_without_what_it_cost(tmp_path: Path, words: str):
+    told: list[tuple[str, Any]] = []
+
+    async def story(queue: SqliteQueue) -> None:
+        odd = read({"id": "odd", "taskName": "x", "taskType": "weird", "content": "c"})
+        await queue.put([task("0"), odd, *(task(str(number)) for number in range(1, 20))], [])
+        models: Any = Odd(words)
+        shelf: Any = OneNode()
+        prompts: Any = Plain()
+        worker = Worker(queue, shelf, models, prompts, lambda name, /, **fields: told.append((name, fields)), Policy())
+        await worked_off(queue, worker)
+        counts = await queue.counts()
+        assert (counts.reused, counts.failed, counts.pending) == (20, 1, 0)
+        (letter,) = await queue.dead_letters()
+        assert (letter.id, letter.code) == ("odd", "llm_refused")
+        assert "could not be stored" in letter.reason
+
+    tell(tmp_path / "queue.db", story)
+    assert [fields["task_id"] for name, fields in told if name == "task_dead_lettered"] == ["odd"]
+    assert len([name for name, _ in told if name == "task_completed"]) == 20
+
+
+def test_a_task_whose_account_cannot_be_stored_keeps_its_outcome(tmp_path: Path):
+    told: list[str] = []
+
+    async def story(queue: SqliteQueue) -> None:
+        await queue.put([task("1"), task("2"), task("3")], [])
+        nobody: Any = None
+        worker = Worker(queue, nobody, nobody, nobody, lambda name, /, **_: told.append(name), Policy())
+        for lease in await queue.lease(3):
+            worker._add(End(lease, "generated", node="n", usage={"tokens_in": 10**400 if lease.seq == 2 else 5}))
+        await worker.flush()
+        assert (await queue.counts()).generated == 3
+
+    tell(tmp_path / "queue.db", story)
+    assert told == ["task_completed"] * 3
