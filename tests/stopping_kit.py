@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 import threading
@@ -42,6 +43,9 @@ class Terminal:
         self.master, slave = pty.openpty()
 
         def own() -> None:
+            signal.signal(
+                signal.SIGHUP, signal.SIG_DFL
+            )  # whoever runs us may ignore it (nohup); a terminal's shell does not
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(

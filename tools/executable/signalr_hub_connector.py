@@ -10,14 +10,6 @@ except ModuleNotFoundError:  # started from a checkout that is not installed
     from code_evolver.help_text import helped
 
 if __name__ == "__main__" and not helped("signalr_hub_connector"):
-    from code_evolver import early
+    from code_evolver.executables.__main__ import main  # after --help, which must be quick
 
-    early.remember()  # first: a stop that comes while the rest is imported is noted
-
-    import gc  # after --help, which must be quick
-
-    gc.disable()  # nothing that is imported is garbage: looking for some costs a twelfth of the start
-    from code_evolver.executables.signalr_hub_connector import main
-
-    gc.enable()
     main()

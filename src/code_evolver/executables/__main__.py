@@ -1,9 +1,19 @@
-"""`python -m code_evolver.executables`: the connector tool where its door, tools/executable/signalr_hub_connector.py, is not there."""
+"""`python -m code_evolver.executables`: the connector tool; its door, tools/executable/signalr_hub_connector.py, begins here too."""
+
+import gc
 
 from code_evolver import early
 
-if __name__ == "__main__":
-    early.remember()
-    from code_evolver.executables.signalr_hub_connector import main  # a stop that comes while it is imported is noted
 
+def main() -> None:
+    """Serve the tool once; requests to stop are noted from here on."""
+    early.remember()
+    gc.disable()  # nothing that is imported is garbage: looking for some costs a twelfth of the start
+    from code_evolver.executables.signalr_hub_connector import main as serve  # a stop that comes meanwhile is noted
+
+    gc.enable()
+    serve()
+
+
+if __name__ == "__main__":
     main()
