@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -90,11 +91,24 @@ def test_a_splitter_keeps_nothing_of_a_record_over_the_limit():
     splitter = Splitter(10)
     assert splitter.feed(b"x" * 8) == []
     assert splitter.feed(b"x" * 8) == []
-    assert splitter._held == b""
+    assert not splitter._held
     assert splitter.unfinished() == 16
     (marker,) = splitter.feed(b"x\x1e")
     assert isinstance(marker, Oversized)
     assert (marker, marker.length, marker.asked_as) == (b"", 17, None)
+
+
+def test_a_large_record_in_small_pieces_is_held_once():
+    splitter, piece = Splitter(8_000_000), b"x" * 4096
+    tracemalloc.start()
+    try:
+        for _ in range(1_500):
+            assert splitter.feed(piece) == []
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1.2 * 1_500 * 4096
+    assert splitter.feed(b"\x1e") == [piece * 1_500]
 
 
 @pytest.mark.parametrize("cut", [1, 30, 100, 1000])

@@ -24,6 +24,7 @@ SEQUENCE = 9
 SEPARATOR = b"\x1e"
 _HEAD = 256
 """Bytes of a record over the limit that are kept: enough for who asks."""
+_BLOCK = 64 * 1024
 _ASKING = re.compile(rb'\{"type":1,"invocationId":"([!#-\[\]-~]{1,128})"')
 _read = json.JSONDecoder().decode
 _read_first = json.JSONDecoder().raw_decode
@@ -178,11 +179,12 @@ class Oversized(bytes):
 class Splitter:
     """Cuts a byte stream into records. Holds at most `max_bytes` of an unfinished one."""
 
-    __slots__ = ("_dropped", "_head", "_held", "_max")
+    __slots__ = ("_dropped", "_head", "_held", "_max", "_size")
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
-        self._held = bytearray()
+        self._held: list[bytearray] = []  # blocks: one that grows by itself is copied, and so held twice, now and then
+        self._size = 0
         self._dropped = 0
         self._head = b""  # of the record that is dropped
 
@@ -200,24 +202,32 @@ class Splitter:
 
     def unfinished(self) -> int:
         """Give the number of bytes of the record that has begun and not ended."""
-        return self._dropped or len(self._held)
+        return self._dropped or self._size
 
     def _keep(self, rest: bytes) -> None:
         if self._dropped:
             self._dropped += len(rest)
-        elif len(self._held) + len(rest) > self._max:
-            self._dropped = len(self._held) + len(rest)
-            self._head = bytes(self._held[:_HEAD]) + rest[:_HEAD]
-            self._held = bytearray()
+        elif self._size + len(rest) > self._max:
+            self._dropped = self._size + len(rest)
+            self._head = (b"".join(self._held[:1]) + rest)[:_HEAD]
+            self._forget()
         else:
-            self._held += rest
+            self._size += len(rest)
+            if self._held and len(self._held[-1]) < _BLOCK:
+                self._held[-1] += rest
+            else:
+                self._held.append(bytearray(rest))
 
     def _finish(self, last: bytes) -> bytes:
         self._keep(last)
-        dropped, whole = self._dropped, bytes(self._held)
+        dropped, whole = self._dropped, b"".join(self._held)
         self._dropped = 0
-        self._held = bytearray()
+        self._forget()
         return Oversized(dropped, self._head) if dropped else whole
+
+    def _forget(self) -> None:
+        self._held = []
+        self._size = 0
 
     def _checked(self, record: bytes) -> bytes:
         if len(record) <= self._max:
