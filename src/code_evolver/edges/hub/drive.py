@@ -20,7 +20,7 @@ from code_evolver.edges.hub.tasks import end
 from code_evolver.ports import Emit
 
 STOP_SECONDS = 0.4
-"""How long what was read already may take to be stored at a stop."""
+"""How long the connection may take to close, and what was read already to be stored, at a stop."""
 
 
 class HubListener:
@@ -100,10 +100,11 @@ class HubListener:
         return await self._conversation.invoke(method, arguments)
 
     async def _wind_up(self, living: "asyncio.Task[Any]") -> None:
-        """Close the connection, then let what was read be stored."""
+        """Close the connection, then let what was read be stored, as far as there is time for both."""
+        until = asyncio.get_running_loop().time() + STOP_SECONDS
         await end([living])
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout_at(until):
                 await self._inbox.idle()
 
     async def _live(self) -> None:
