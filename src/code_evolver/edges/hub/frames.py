@@ -80,6 +80,9 @@ class Socket(ws_client.ClientConnection):
 
     def _read_exact(self, size: int) -> Generator[None, None, bytearray]:
         """Read as the library's reader does, for its parser of frames; a large one comes in pieces, its end as its payload."""
+        return self._read_whole(size) if size <= _PIECE else self._read_large(size)
+
+    def _read_large(self, size: int) -> Generator[None, None, bytearray]:
         reader = self.protocol.reader
         while size > _PIECE and not reader.eof:
             if reader.buffer:
