@@ -28,7 +28,7 @@ values = st.sampled_from(
 )
 keys = st.sampled_from(
     ["type", "properties", "items", "required", "enum", "anyOf", "additionalProperties", "pattern", "format", "minLength", "maximum",
-     "exclusiveMinimum", "default", "$ref", "not"]
+     "minItems", "exclusiveMinimum", "default", "$ref", "not"]
 )  # fmt: skip
 schemas = st.dictionaries(keys, values, max_size=4)
 
@@ -52,6 +52,7 @@ def test_a_schema_that_looks_valid_compiles(schema):
         ({"$ref": "http://elsewhere/"}, False),
         ({"type": []}, False),
         ({"type": [["string"]]}, False),
+        ({"minLength": 0.5}, False),
     ],
 )
 def test_the_commonest_keywords_are_known(schema, plain):

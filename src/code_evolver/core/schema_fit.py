@@ -63,6 +63,10 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
+def _is_size(value: Any) -> bool:
+    return type(value) is int
+
+
 def _is_type(value: Any) -> bool:
     names = [value] if isinstance(value, str) else value
     return _list_of(_is_text)(names) and _TYPES.issuperset(names)
@@ -79,7 +83,7 @@ _PLAIN: Mapping[str, Callable[[Any], bool]] = {
     "enum": _list_of(_is_text),
     "anyOf": _list_of(plainly_valid),
     "additionalProperties": lambda value: isinstance(value, bool) or plainly_valid(value),
-    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _is_number),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _is_size),
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _is_number),
 }
 """Keyword → whether a value of it is as it is meant."""
