@@ -136,7 +136,10 @@ class FaultHub:
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             method, target, _ = lines[0].split(" ")
             pairs = [line.partition(": ") for line in lines[1:] if line]
-            request = Request(method, target, {key.lower(): value for key, _, value in pairs})
+            headers: dict[str, str] = {}
+            for key, _, value in pairs:
+                headers[key.lower()] = ", ".join(filter(None, (headers.get(key.lower()), value)))
+            request = Request(method, target, headers)
             self.requests.append(request)
             await self._note()
             if "sec-websocket-key" in request.headers:

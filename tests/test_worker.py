@@ -11,7 +11,7 @@ from code_evolver.core.errors import ModelRefused
 from code_evolver.core.question import Ask
 from code_evolver.edges.queue_sqlite import SqliteQueue
 from code_evolver.ports import End, Known, Lease
-from code_evolver.worker import Policy, Worker, feed_leases
+from code_evolver.worker import LINGER_SECONDS, Policy, Worker, feed_leases
 from tests.queue_helpers import read, task, tell
 
 
@@ -104,3 +104,60 @@ def test_a_task_whose_account_cannot_be_stored_keeps_its_outcome(tmp_path: Path)
 
     tell(tmp_path / "queue.db", story)
     assert told == ["task_completed"] * 3
+
+
+class Measured:
+    """A queue beside which a clock is read: how old the ends are that it is given."""
+
+    def __init__(self, queue: SqliteQueue, now: Any) -> None:
+        self._queue = queue
+        self._now = now
+        self.ages: list[float] = []
+        self.ended: dict[str, float] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def finish(self, ends: Any) -> Any:
+        self.ages += [self._now() - self.ended[end.lease.task.id] for end in ends]
+        return await self._queue.finish(ends)
+
+
+class SlowNode(OneNode):
+    """A shelf whose every look takes as long as it says, by a clock that only it moves."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = 0.0
+        self.queue: Any = None
+
+    def known(self, wanted: Any, keys: Any) -> Known | None:
+        self.now += self.seconds
+        self.queue.ended[wanted.id] = self.now
+        return super().known(wanted, keys)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.01, 0.04])
+def test_an_end_is_committed_within_50_ms_and_the_task_that_is_in_work(tmp_path: Path, seconds):
+    async def story(queue: SqliteQueue) -> None:
+        await queue.put([task(str(number)) for number in range(200)], [])
+        shelf: Any = SlowNode(seconds)
+        measured: Any = Measured(queue, lambda: shelf.now)
+        shelf.queue = measured
+        nobody: Any = None
+        emit: Any = lambda *_, **__: None  # noqa: E731
+        worker = Worker(measured, shelf, nobody, nobody, emit, Policy(), ticks=lambda: shelf.now)
+        feed: asyncio.Queue[Lease] = asyncio.Queue()
+        for lease in await queue.lease(200):
+            feed.put_nowait(lease)
+        working = asyncio.ensure_future(worker.run(feed))
+        await asyncio.wait([working, joined := asyncio.ensure_future(feed.join())], return_when=asyncio.FIRST_COMPLETED)
+        assert joined.done()
+        working.cancel()
+        await asyncio.wait([working])
+        assert len(measured.ages) >= 200 - LINGER_SECONDS / seconds - 1
+        assert max(measured.ages) <= LINGER_SECONDS + seconds + 1e-9
+        await worker.wind_up()
+        assert (await queue.counts()).reused == 200
+
+    tell(tmp_path / "queue.db", story)

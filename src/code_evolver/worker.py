@@ -84,16 +84,16 @@ class Worker:
         emit: Emit,
         policy: Policy,
         *,
-        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the ports."""
+        """Take the ports. `ticks`: seconds that go on whatever is done to the system's clock."""
         self._queue = queue
         self._shelf = shelf
         self._models = models
         self._prompts = prompts
         self._emit = emit
         self._policy = policy
-        self._clock = clock
+        self._ticks = ticks
         self._ends: list[tuple[End, Mapping[str, Any]]] = []
         self._committing: asyncio.Future[None] | None = None
         self._in_work: Lease | None = None
@@ -122,7 +122,7 @@ class Worker:
         return await feed.get()
 
     def _lingered(self) -> bool:
-        return bool(self._ends) and self._clock() - self._unflushed_since > LINGER_SECONDS
+        return bool(self._ends) and self._ticks() - self._unflushed_since > LINGER_SECONDS
 
     async def _work_guarded(self, lease: Lease) -> None:
         """Work on one task; a bug, or a trouble of this one task, must not stop the others. Raises StoreError of the queue."""
@@ -160,7 +160,7 @@ class Worker:
             if covered:
                 self._end_known(lease, found)
                 return
-        self._until = self._clock() + self._policy.task_seconds
+        self._until = time.time() + self._policy.task_seconds
         await self._generate(lease, row, keys, found.name if found and found.bad else "")
 
     def _announce(self, lease: Lease) -> None:
@@ -201,7 +201,7 @@ class Worker:
             row=row,
             tiers=("general", *self._models.tiers_above("general")) if use else (),
             configured=self._models.configured,
-            down_seconds=None if down is None else self._clock() - down,
+            down_seconds=None if down is None else time.time() - down,
             patience_seconds=self._policy.patience_seconds,
             program=program,
             model_code_may_run=self._policy.model_code_may_run,
@@ -240,11 +240,11 @@ class Worker:
     async def _ask(self, ask: Ask) -> Said | Trouble:
         before = self._models.spent
         try:
-            if self._clock() >= self._until:
+            if time.time() >= self._until:
                 return self._late("nothing more is asked")
             reply = await self._models.ask(replace(ask, until=self._until))
         except ModelError as error:
-            is_late = isinstance(error, ModelUnavailable) and self._clock() >= self._until - 1.0
+            is_late = isinstance(error, ModelUnavailable) and time.time() >= self._until - 1.0
             return self._late(error.message) if is_late else _trouble(error)
         finally:
             self._account(before, self._models.spent)
@@ -294,7 +294,7 @@ class Worker:
 
     def _add(self, end: End) -> None:
         if not self._ends:
-            self._unflushed_since = self._clock()
+            self._unflushed_since = self._ticks()
         self._ends.append((end, {"task_id": end.lease.task.id}))
 
     async def flush(self) -> None:

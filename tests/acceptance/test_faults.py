@@ -41,6 +41,7 @@ NEGOTIATIONS: Table = [
 SOCKETS: Table = [
     ({"upgrade_hang": True}, "did not open the WebSocket within 10 s"),
     ({"upgrade_status": 500}, "HTTP 500"),
+    ({"upgrade_status": 503, "headers": {"Retry-After": "3"}}, "HTTP 503"),
     ({"handshake_error": "Not now."}, "Not now."),
     ({"handshake_hang": True}, "did not answer the handshake within 15 s"),
     ({"handshake_drop": True}, "The connection was closed"),

@@ -1,13 +1,14 @@
 """The connector as a process on the real hub, with each client library: what only both ends together can show."""
 
 import signal
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from code_evolver.edges.queue_sqlite import read_tasks
-from tests.acceptance_kit import CLI, connector, hub, needs_taskhub, run, until
+from tests.acceptance_kit import CLI, ENGLISH, TASKHUB, Door, Hub, adds_up, connector, hub, needs_taskhub, run, until
 from tests.ports import free_port
 
 pytest.importorskip("pysignalr")
@@ -148,3 +149,37 @@ def test_messages_of_2_mb_are_kept_and_those_of_20_mb_leave_no_body_in_memory_or
     queue = tmp_path / ".code_evolver" / "queue.db"
     size = sum(path.stat().st_size for path in queue.parent.glob("queue.db*"))
     assert size < 5 * 3 * MB, "the five bodies"
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_a_hub_whose_address_is_an_ipv6_number_is_served_by_every_door(client, tmp_path):
+    port = free_port()
+    server = Hub([str(TASKHUB), "--urls", f"http://[::1]:{port}"])
+    url = f"http://[::1]:{port}/taskhub"
+    words = f"Connect to {url} with the client {client} and generate workflows"
+    doors = []
+    try:
+        doors.append(connector({"hub_url": url, "client": client, "workspace": str(tmp_path / "json")}))
+        doors.append(Door([*ENGLISH, "--workspace", str(tmp_path / "words")], stdin=words.encode()))
+        for door in doors:
+            assert door.wait_event("connected")[0]["hub_url"] == url
+        until(lambda: len(server.get("connections")) == len(doors), "the hub to know both")
+        server.post("push", count=6, batch=2, type="mixed")
+        for door in doors:
+            door.wait_event("task_completed", 6)
+            door.signal(signal.SIGINT)
+            code, result = door.end()
+            assert (code, result["hub_url"], result["tasks_received"], result["tasks_failed"]) == (0, url, 6, 0)
+            assert adds_up(result)
+    finally:
+        for door in doors:
+            door.kill()
+        server.stop()

@@ -201,8 +201,9 @@ class HttpModels:
         if backend.api_key_file:
             try:
                 return Path(backend.api_key_file).expanduser().read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            except (OSError, RuntimeError, UnicodeDecodeError) as error:
+                what = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+                reason = getattr(error, "strerror", what)
                 raise _KeyMissing(f"the key file {backend.api_key_file} cannot be read: {reason}") from None
         if not backend.api_key_env:
             return ""

@@ -101,6 +101,12 @@ def test_a_redirect_on_the_same_origin_keeps_the_token_and_its_own_token_wins():
     assert address.headers == {"X-Key": "k", "Authorization": "Bearer THEIRS"}
 
 
+@pytest.mark.parametrize("name", ["User-Agent", "user-agent"])
+def test_headers_of_the_settings_take_the_place_of_ours(name):
+    _, hub = ask(http(200, NEGOTIATED), headers={name: "theirs"})
+    assert [request.headers["user-agent"] for request in hub.requests] == ["theirs"]
+
+
 def test_another_origin_sees_neither_our_token_nor_our_headers():
     async def scene() -> None:
         other = FaultHub()

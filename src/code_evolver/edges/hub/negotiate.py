@@ -101,9 +101,9 @@ async def _request(method: str, url: str, place: _Place, settings: HubSettings, 
             httpx.AsyncClient(
                 verify=trust.tls_context(settings.ca_file) if secure else False,
                 timeout=seconds, cookies=cookies, follow_redirects=False,
-                proxy=_for_httpx(place.proxy, settings), trust_env=False,
+                proxy=_for_httpx(place.proxy, settings), trust_env=False, headers={"User-Agent": USER_AGENT},
             ) as client,
-            client.stream(method, url, headers={"User-Agent": USER_AGENT, **place.headers}) as response,
+            client.stream(method, url, headers=dict(place.headers)) as response,
         ):  # fmt: skip
             body = await _limited(response)
             cookies.update(client.cookies)
