@@ -28,7 +28,7 @@ _PASSING_ON = 0.05
 """Seconds between two looks for a request to stop."""
 _PATIENCE_AFTER_SECOND = 0.95
 """The connector ends sooner by itself; past this it is killed."""
-_PATIENCE_WITH_READERS = 1.0
+PATIENCE_WITH_READERS = 1.0
 """So long one line may take to be read once the connector has ended."""
 _INTERRUPTED = 130
 _SIGKILL = 9
@@ -183,7 +183,7 @@ class Launcher:
         before = -1
         while showing.is_alive() and self._shown != before:
             before = self._shown
-            showing.join(_PATIENCE_WITH_READERS)
+            showing.join(PATIENCE_WITH_READERS)
             if self._stops > 1:
                 break
         return not showing.is_alive()

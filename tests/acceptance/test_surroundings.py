@@ -142,6 +142,37 @@ def test_the_demo_ends_by_itself_though_its_reader_stands_still(form, tmp_path):
     assert adds_up(result)
 
 
+def test_last_words_that_nobody_reads_do_not_hold_up_the_end(tmp_path):
+    """All was read but the summary: the pipe has room for the lines of the run, and for nothing more."""
+    with hub("demo") as server:
+
+        def ended(stderr, name):
+            with (tmp_path / name).open("wb") as out:
+                command = [
+                    *LAUNCHER,
+                    "--hub-url",
+                    server.url,
+                    "--workspace",
+                    str(tmp_path / name[0]),
+                    "--duration",
+                    "2s",
+                ]
+                process = subprocess.Popen(command, stdout=out, stderr=stderr, env=environment(CODE_EVOLVER_LLM="off"))
+                try:
+                    said = process.communicate(timeout=15)[1]
+                except subprocess.TimeoutExpired:
+                    _end(process)
+                    raise
+                return process.returncode, said
+
+        code, said = ended(subprocess.PIPE, "a.json")
+        lines = said.decode("utf-8").partition("\n\n")[0]
+        with never_read("human") as err:
+            os.write(err, b"." * (4096 - len(lines.encode()) - 60))
+            assert (code, ended(err, "b.json")[0]) == (0, 0)
+    assert json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))["success"] is True
+
+
 def test_a_closed_stdout_and_stdin_stop_nothing(tmp_path):
     with hub("demo") as server:
         command = shlex.join(LAUNCHER)

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from code_evolver.core.errors import CodeEvolverError, InputError, failure
 from code_evolver.core.render import Lines, summary
 from code_evolver.core.setting_kinds import as_json
 from code_evolver.core.settings import flags, from_flags
-from code_evolver.launcher import Launcher, View, connector_command, exit_code, how_it_ended
+from code_evolver.launcher import PATIENCE_WITH_READERS, Launcher, View, connector_command, exit_code, how_it_ended
 
 _DESCRIPTION = "Listen to an ASP.NET Core SignalR hub and turn its LLM tasks into proven Python workflows."
 _EPILOG = "Try it without a hub and without a model: start_signalr_training.py --demo"
@@ -125,13 +126,22 @@ def _tell(parsed: argparse.Namespace, ended: Any, settings: dict[str, Any]) -> i
         sys.stdout.flush()
     except OSError:  # nobody reads it (`| true`), or the terminal was closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if not ended.seen:  # a thread hangs in a write to stderr: a further one would hang as well, Python's own end too
-        os._exit(exit_code(ended))
+    words = ""
     if parsed.log_format == "human" and not (sys.stdout.isatty() and not parsed.json):
-        _write_line(summary(result, ended.code, workspace))
+        words += summary(result, ended.code, workspace)
     if parsed.demo and ended.code == 0 and parsed.log_format == "human":
-        _write_line(_next_step(result, workspace))
+        words += _next_step(result, workspace)
+    if not (ended.seen and _was_read(words)):  # a thread hangs in a write to stderr, where Python's own end would too
+        os._exit(exit_code(ended))
     return exit_code(ended)
+
+
+def _was_read(words: str) -> bool:
+    """Write last words to stderr; False where whoever should read them stands still, and a thread of ours with it."""
+    writing = threading.Thread(target=_write_line, args=(words,), daemon=True)
+    writing.start()
+    writing.join(PATIENCE_WITH_READERS)
+    return not writing.is_alive()
 
 
 def _next_step(result: dict[str, Any], workspace: str) -> str:
