@@ -19,7 +19,7 @@ from tests.ledger import read_places, troubles
 from tests.ports import free_port
 
 KILLS = int(os.environ.get("CODE_EVOLVER_KILLS", "14"))
-"""Kills a client on the real hub: about 100 s for all on two busy cores. The whole suite is 200, with 50 restarts of the hub a client."""
+"""Kills a client on the real hub: about 100 s for all on two busy cores. CI takes 100; the whole suite is 200, with 50 restarts of the hub a client."""
 SEED = int(os.environ.get("CODE_EVOLVER_SEED") or random.randrange(1_000_000))
 TASKS_A_WAVE = 6
 LONGEST = {"starting": 1.2, "taking in": 0.1, "working": 0.6}
