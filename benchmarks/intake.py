@@ -5,6 +5,7 @@ forgets, in the same run; latency from the hub's stamp to the commit, idle and w
 """
 
 import argparse
+import cProfile
 import json
 import os
 import sqlite3
@@ -23,6 +24,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "src"))
 
+from signalrcore.hub_connection_builder import HubConnectionBuilder
+
+from code_evolver.edges.log import EventLog
+from code_evolver.edges.queue_sqlite import SqliteQueue
+from code_evolver.executables import signalr_hub_connector
 from tests.acceptance_kit import CONNECTOR, TASKHUB, Hub, environment, hub, until
 
 SHARE_LIMIT, SHARE_AIM = 0.35, 1.0
@@ -50,8 +56,6 @@ def percentile(sorted_values: Sequence[float], share: float) -> float:
 # ── the peer: signalrcore's own client, counting ─────────────────────────────────────────────────────────────────────
 def bare_client(url: str, count: int) -> None:
     """Receive and forget; say when the last message came (seconds since 1970)."""
-    from signalrcore.hub_connection_builder import HubConnectionBuilder
-
     seen, done = 0, threading.Event()
 
     def take(_arguments: Any) -> None:
@@ -231,10 +235,6 @@ def throughput(there: Hub, count: int, folder: Path, profile: str) -> None:
 # ── latency ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 def stamped(path: str) -> None:
     """Be the connector, and note for each task how long after the hub's stamp its commit was known (nanoseconds)."""
-    from code_evolver.edges.log import EventLog
-    from code_evolver.edges.queue_sqlite import SqliteQueue
-    from code_evolver.executables import signalr_hub_connector
-
     taken: list[int] = []
     put, close = SqliteQueue.put, EventLog.close
 
@@ -320,10 +320,6 @@ def memory(there: Hub, count: int, folder: Path) -> None:
 
 def profiled(path: str) -> None:
     """Be the connector under cProfile (the loop's thread)."""
-    import cProfile
-
-    from code_evolver.executables import signalr_hub_connector
-
     profiler = cProfile.Profile()
 
     def leave(code: int) -> None:

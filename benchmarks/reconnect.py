@@ -19,6 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "src"))
 
+from signalrcore.hub_connection_builder import HubConnectionBuilder
+
 from tests.acceptance_kit import TASKHUB, environment, until
 from tests.fault_walk import CLIENTS, walk
 
@@ -38,7 +40,6 @@ def row(name: str, figure: str, limit: str, verdict: bool | None) -> None:
 # ── the peer: signalrcore's own client and its own reconnection ──────────────────────────────────────────────────────
 def bare_client(url: str) -> None:
     """Say when a connection opens (seconds since 1970), until killed."""
-    from signalrcore.hub_connection_builder import HubConnectionBuilder
 
     def opened() -> None:
         print(time.time(), flush=True)

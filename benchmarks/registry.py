@@ -15,7 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from durable_queue import make  # type: ignore[import-not-found]  # the script beside us
+
+from code_evolver.assembly import assemble
+from code_evolver.configuration import load
 from code_evolver.core.registry import read_registry, write_record
+from code_evolver.core.settings import Layer
 from code_evolver.edges.node_index import NodeIndex
 from code_evolver.edges.nodes import NodeStore
 from code_evolver.shelf import reconcile
@@ -128,12 +133,6 @@ def start(root: Path) -> float:
 
 def memory(root: Path, pending: int) -> None:
     """In a process of its own: assemble all with so many pending tasks and these nodes, and print the peak (MB)."""
-    from code_evolver.assembly import assemble
-    from code_evolver.configuration import load
-    from code_evolver.core.settings import Layer
-
-    sys.path.insert(0, str(Path(__file__).parent))
-    from durable_queue import make  # type: ignore[import-not-found]  # the script beside us
 
     def quiet(_name: str, /, **_fields: Any) -> None:
         return

@@ -18,6 +18,9 @@ from typing import Any
 
 import httpx
 
+from code_evolver.commands.status import status as read
+from code_evolver.edges.workspace import Workspace
+
 ROOT = Path(__file__).resolve().parents[1]
 TASKHUB = Path(os.environ.get("CODE_EVOLVER_SHARED") or ROOT.parent / "shared") / "hub" / "taskhub"
 KINDS = (("summarize", ()), ("summarize", ("fr",)), ("generate", ()), ("translate", ("de",)))
@@ -57,9 +60,6 @@ def usage(pid: int) -> tuple[float, float]:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    from code_evolver.commands.status import status as read
-    from code_evolver.edges.workspace import Workspace
-
     return dict(read(Workspace.at(folder))[0])
 
 

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -77,8 +78,6 @@ class Peer:
 
     def reset(self) -> None:
         """End the socket with RST instead of FIN."""
-        import socket
-
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 

@@ -1,6 +1,7 @@
 """core.reply: one program out of an answer, one plan out of its JSON, and never an exception."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -196,9 +197,7 @@ def test_a_plan_that_fits_the_schema_is_read(value):
 
 
 def test_long_answers_are_read_in_time():
-    import time
-
-    begun = time.perf_counter()
+    begun = time.process_time()
     read_code("```\n" * 20_000)
     read_plan('{"' * 20_000)
-    assert time.perf_counter() - begun < 5.0
+    assert time.process_time() - begun < 5.0

@@ -74,12 +74,8 @@ def test_only_tasks_that_wait_keep_their_bodies(tmp_path: Path):
 def test_commands_read_beside_a_running_queue_after_it_and_before_there_is_one(tmp_path: Path):
     path = tmp_path / "queue.db"
     assert read_status(path).counts.received == 0
-    assert (read_tasks(path, 5), read_dead_letters(path), read_dead_letter(path, 1), read_days(path)) == (
-        [],
-        [],
-        None,
-        [],
-    )
+    assert [read_tasks(path, 5), read_dead_letters(path), read_days(path)] == [[], [], []]
+    assert read_dead_letter(path, 1) is None
     clock = Clock()
 
     async def story(queue: SqliteQueue) -> None:

@@ -1,19 +1,13 @@
 """The local check of an answer against its schema: a server's promise is not taken for granted."""
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
 import fastjsonschema
 
 from code_evolver.core.errors import InputError
+from code_evolver.core.schema_fit import compiled
 from code_evolver.core.strict_json import canonical, escape, loads
-
-
-@lru_cache(maxsize=64)
-def _compiled(schema: str) -> Callable[[Any], Any]:
-    compiled: Callable[[Any], Any] = fastjsonschema.compile(loads(schema), use_default=False, use_formats=False)
-    return compiled
 
 
 def read_data(schema: Mapping[str, Any] | None, text: str) -> tuple[Any, str]:
@@ -25,7 +19,7 @@ def read_data(schema: Mapping[str, Any] | None, text: str) -> tuple[Any, str]:
         return None, ""
     try:
         value = loads(_bare(text))
-        _compiled(canonical(schema))(value)
+        compiled(canonical(schema))(value)
     except InputError as error:
         return None, f"the answer is not the JSON that was asked for: {error.message}"
     except fastjsonschema.JsonSchemaValueException as error:
