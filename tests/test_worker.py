@@ -12,7 +12,7 @@ from code_evolver.core.question import Ask
 from code_evolver.edges.queue_sqlite import SqliteQueue
 from code_evolver.ports import End, Known, Lease
 from code_evolver.worker import LINGER_SECONDS, Policy, Worker, feed_leases
-from tests.queue_helpers import read, task, tell
+from tests.queue_helpers import Clock, read, task, tell
 
 
 class Odd:
@@ -161,3 +161,48 @@ def test_an_end_is_committed_within_50_ms_and_the_task_that_is_in_work(tmp_path:
         assert (await queue.counts()).reused == 200
 
     tell(tmp_path / "queue.db", story)
+
+
+class Poisoned(OneNode):
+    """A shelf on which one task meets a bug of ours, each time."""
+
+    def known(self, wanted: Any, keys: Any) -> Known | None:
+        if wanted.id == "poison":
+            raise ZeroDivisionError
+        return super().known(wanted, keys)
+
+
+def test_a_poison_task_is_tried_again_ever_later_and_ends_in_the_dead_letters_while_the_others_go_on(tmp_path: Path):
+    clock = Clock()
+    told: list[tuple[str, Any]] = []
+    nobody: Any = None
+    shelf: Any = Poisoned()
+
+    async def story(queue: SqliteQueue) -> None:
+        worker = Worker(
+            queue, shelf, nobody, nobody, lambda name, /, **fields: told.append((name, fields)), Policy(max_failures=5)
+        )
+        waits = []
+        for attempt in range(1, 6):
+            await queue.put(
+                [task("poison"), task(f"good-{attempt}")] if attempt == 1 else [task(f"good-{attempt}")], []
+            )
+            for lease in await queue.lease(10):
+                await worker._work_guarded(lease)
+            await worker.flush()
+            assert (await queue.counts()).reused == attempt
+            if attempt < 5:
+                waits.append((await queue.next_due() or 0.0) - clock.now)
+                clock.now += waits[-1]
+        assert waits == [5.0, 10.0, 20.0, 40.0]
+        counts = await queue.counts()
+        assert (counts.pending, counts.failed) == (0, 1)
+        (letter,) = await queue.dead_letters()
+        assert (letter.id, letter.code) == ("poison", "attempts_spent")
+        assert "gave up after 5 attempts: unexpected: ZeroDivisionError" in letter.reason
+
+    tell(tmp_path / "queue.db", story, clock=clock)
+    assert [name for name, fields in told if fields.get("task_id") == "poison"] == [
+        *["task_retrying"] * 4,
+        "task_dead_lettered",
+    ]
